@@ -1,0 +1,78 @@
+"""`import calcbench` is light, and every public name resolves and is documented."""
+
+import subprocess
+import sys
+from types import FunctionType, ModuleType
+
+import pytest
+
+import calcbench
+
+
+HEAVY = ["numba", "sympy", "scipy", "hypothesis", "mpmath", "matplotlib", "sklearn"]
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The heavy libraries that a fresh interpreter holds after the statement."""
+    report = f"{statement}\nimport sys\nprint(*(m for m in {HEAVY} if m in sys.modules))"
+    command = [sys.executable, "-W", "error", "-c", report]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def undocumented(name: str, value: object) -> bool:
+    """True without a docstring; the signature that a dataclass writes for itself is none."""
+    text = (getattr(value, "__doc__", None) or "").strip()
+    return not text or text.startswith(f"{name}(")
+
+
+def documentable(value: object) -> bool:
+    return isinstance(value, type | ModuleType | FunctionType) or callable(value)
+
+
+def test_import_loads_no_heavy_library() -> None:
+    assert loaded_after("import calcbench") == set()
+
+
+def test_looking_around_loads_no_heavy_library() -> None:
+    assert loaded_after("import calcbench; dir(calcbench); calcbench.__all__") == set()
+
+
+def test_the_subprocess_would_see_a_heavy_library() -> None:
+    assert loaded_after("import mpmath") == {"mpmath"}
+
+
+def test_all_lists_every_export_once() -> None:
+    assert len(calcbench.__all__) == len(set(calcbench.__all__))
+    assert set(calcbench._EXPORTS) <= set(calcbench.__all__) <= set(dir(calcbench))
+    assert calcbench._EXPORTS
+
+
+@pytest.mark.parametrize("name", calcbench.__all__)
+def test_public_name_resolves_and_is_documented(name: str) -> None:
+    value = getattr(calcbench, name)
+    assert getattr(calcbench, name) is value
+    assert not (documentable(value) and undocumented(name, value)), f"cb.{name} has no docstring"
+
+
+def test_star_import_brings_every_public_name() -> None:
+    names: dict[str, object] = {}
+    exec("from calcbench import *", names)  # noqa: S102 - a star import is a statement of modules only
+    assert set(calcbench.__all__) <= set(names)
+
+
+def test_unknown_name_is_an_attribute_error_that_says_it() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = calcbench.no_such_name
+
+
+def test_missing_docstrings_are_seen() -> None:
+    def bare() -> None: ...
+
+    class Record:
+        """Record(x: int)"""
+
+    assert undocumented("bare", bare)
+    assert undocumented("Record", Record)
+    assert not undocumented("undocumented", undocumented)

@@ -1,0 +1,316 @@
+"""Imports in calcbench point down: read from the syntax tree of every file, nothing is executed."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import calcbench
+
+
+# From the ground up, one line a layer: a file may import files of the lines above its own, and
+# none of its own line. The `__init__.py` of a folder is called after it. New files go in here.
+LAYERS = """
+graph/arraytype graph/conventions
+graph/nodes
+graph/printing
+graph/ir
+graph/interpreter graph/primitive graph/checker
+graph/structural
+graph/comparison
+graph/elementwise graph/special
+graph/kinks graph/linalg
+graph/rewriting graph/lifetimes graph/lifting graph/activity
+graph/evaluation graph/indexing graph/shaping graph/reductions graph/contractions graph/norms
+graph/numpyapi
+graph/tracing graph/explicit
+forward_mode/pushforward reverse_mode/pullback
+derivatives subgradients
+verification/differences verification/report
+verification/verdicts
+verification/check
+testing
+calcbench
+"""
+
+# Library -> the files that may import it, and those that may do so at module level.
+ANYWHERE, NOWHERE = r".*", r"(?!)"
+LIBRARIES = {
+    "numpy": (ANYWHERE, ANYWHERE),
+    "scipy": (ANYWHERE, NOWHERE),
+    "matplotlib": (ANYWHERE, NOWHERE),
+    "sympy": (r"symbolic/.*|subgradients", r"symbolic/.*"),
+    "mpmath": (r"symbolic/.*", r"symbolic/.*"),
+    "numba": (r"lower/.*", r"lower/.*"),
+    "numba.cuda": (r"lower/(targets|compiler)", r"lower/(targets|compiler)"),
+    "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
+    "importlib": (r"calcbench", r"calcbench"),  # the lazy names; elsewhere it would hide an import
+}
+LAZY = {"scipy", "sympy", "numba", "matplotlib"}  # too slow to load for `import calcbench`
+BANNED_NAMES = {"utils", "helpers", "misc", "common"}
+PACKAGE = Path(__file__).parents[1] / "calcbench"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file: `graph/ir.py` has the name `graph/ir`, `graph/__init__.py` the name `graph`."""
+
+    path: str
+    text: str
+
+    @property
+    def is_package(self) -> bool:
+        return Path(self.path).name == "__init__.py"
+
+    @property
+    def name(self) -> str:
+        name = self.path.removesuffix("__init__.py").removesuffix(".py").rstrip("/")
+        return name or "calcbench"
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported thing by its dotted name, and where it was imported."""
+
+    dotted: str
+    line: int
+    in_function: bool
+
+
+def layer_numbers(layers: str) -> dict[str, int]:
+    rows = layers.strip().splitlines()
+    return {name: number for number, row in enumerate(rows) for name in row.split()}
+
+
+def package_sources() -> list[Source]:
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return [Source(path.relative_to(PACKAGE).as_posix(), path.read_text()) for path in paths]
+
+
+# --- reading one file ---------------------------------------------------------------------------
+
+
+def imports(source: Source) -> Iterator[Import]:
+    tree = ast.parse(source.text)
+    inside = lines_inside_functions(tree)
+    for node in ast.walk(tree):
+        for dotted in imported_names(node, source):
+            yield Import(dotted, node.lineno, node.lineno in inside)
+    yield from cuda_attributes(tree, inside)
+
+
+def lines_inside_functions(tree: ast.AST) -> set[int]:
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {line for f in functions for line in range(f.body[0].lineno, f.end_lineno + 1)}
+
+
+def imported_names(node: ast.AST, source: Source) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = ".".join(filter(None, [relative_base(node.level, source), node.module]))
+        return [f"{base}.{alias.name}" for alias in node.names]
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "__import__":
+        return ["importlib.__import__"]
+    return []
+
+
+def relative_base(level: int, source: Source) -> str:
+    if level == 0:
+        return ""
+    folders = ["calcbench", *Path(source.path).parts[:-1]]
+    return ".".join(folders[: len(folders) - level + 1])
+
+
+def cuda_attributes(tree: ast.AST, inside: set[int]) -> Iterator[Import]:
+    """`import numba as nb` and then `nb.cuda` is an import of numba.cuda."""
+    aliases = [a for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+    names = {f"{alias.asname or alias.name}.cuda" for alias in aliases if alias.name == "numba"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in names:
+            yield Import("numba.cuda", node.lineno, node.lineno in inside)
+
+
+# --- the rules: (source, numbers) -> complaints -------------------------------------------------
+
+
+def misplaced(source: Source, numbers: dict[str, int]) -> Iterator[str]:
+    if source.name.rpartition("/")[2] in BANNED_NAMES:
+        yield "says nothing with its name; name it after what it holds"
+    if source.name in numbers:
+        return
+    if not source.is_package:
+        yield "has no layer: add it to LAYERS in tests/test_layers.py"
+    elif any(not is_docstring(statement) for statement in ast.parse(source.text).body):
+        yield "is the __init__ of a folder without a layer: it may hold a docstring only"
+
+
+def is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def upward(source: Source, numbers: dict[str, int]) -> Iterator[str]:
+    for found in imports(source):
+        if not is_under(found.dotted, "calcbench"):
+            continue
+        target = imported_file(found.dotted, numbers)
+        if target is None:
+            yield f"line {found.line}: {found.dotted} is no file of LAYERS; import the file itself"
+        elif not points_down(source, target, numbers):
+            yield f"line {found.line}: {source.name} may not import {target}, which is not below it"
+
+
+def imported_file(dotted: str, numbers: dict[str, int]) -> str | None:
+    """The longest prefix that is a file: `calcbench.graph.ir.Node` is in `graph/ir`."""
+    parts = dotted.split(".")[1:]
+    for length in range(len(parts), 0, -1):
+        if (name := "/".join(parts[:length])) in numbers:
+            return name
+    return "calcbench" if len(parts) < 2 else None
+
+
+def points_down(source: Source, target: str, numbers: dict[str, int]) -> bool:
+    own_folder = source.is_package and target.startswith(f"{source.name}/")
+    here = numbers.get(source.name, -1)
+    return numbers[target] < here or (own_folder and numbers[target] == here)
+
+
+def foreign(source: Source, numbers: dict[str, int]) -> Iterator[str]:
+    for found in imports(source):
+        root = found.dotted.partition(".")[0]
+        libraries = [name for name in LIBRARIES if is_under(found.dotted, name)]
+        if not libraries and root != "calcbench" and root not in sys.stdlib_module_names:
+            yield f"line {found.line}: {root} is no dependency of calcbench"
+        for library in libraries:
+            where = LIBRARIES[library][0 if found.in_function else 1]
+            if not re.fullmatch(where, source.name):
+                place = "here" if found.in_function else "here at module level"
+                yield f"line {found.line}: {library} may not be imported {place}"
+
+
+def hidden(source: Source, numbers: dict[str, int]) -> Iterator[str]:
+    for found in imports(source):
+        if found.in_function and found.dotted.partition(".")[0] not in LAZY | {"importlib"}:
+            yield f"line {found.line}: {found.dotted} is imported inside a function"
+
+
+def is_under(dotted: str, package: str) -> bool:
+    return f"{dotted}.".startswith(f"{package}.")
+
+
+RULES = (misplaced, upward, foreign, hidden)
+
+
+def complaints(sources: list[Source], numbers: dict[str, int]) -> list[str]:
+    return [
+        f"{source.path}: {text}"
+        for source in sources
+        for rule in RULES
+        for text in rule(source, numbers)
+    ]
+
+
+# --- the package --------------------------------------------------------------------------------
+
+
+def test_every_import_points_down() -> None:
+    assert complaints(package_sources(), layer_numbers(LAYERS)) == []
+
+
+def test_every_file_of_the_table_exists_and_stands_in_it_once() -> None:
+    names = LAYERS.split()
+    assert sorted(set(names) - {source.name for source in package_sources()}) == []
+    assert len(names) == len(set(names))
+
+
+def clashes(public: set[str], sources: list[Source]) -> set[str]:
+    """Public names that loading a module of the same name would overwrite or be mistaken for."""
+    return public & {part for source in sources for part in source.name.split("/")}
+
+
+def test_no_public_name_is_a_module_name() -> None:
+    names = {n for n in calcbench._EXPORTS if not isinstance(getattr(calcbench, n), ModuleType)}
+    assert names
+    assert clashes(names, package_sources()) == set()
+
+
+# --- the rules bite -----------------------------------------------------------------------------
+
+SMALL = layer_numbers("""
+graph/ir graph/nodes
+graph/rows
+lower/targets lower/groups
+testing/laws testing
+calcbench
+""")
+
+# fmt: off
+BAD = [  # (file, source text, what the complaint says)
+    ("graph/ir.py", "from calcbench.graph.rows import sin", "graph/ir may not import graph/rows"),
+    ("graph/ir.py", "import calcbench.graph.rows as rows", "graph/ir may not import graph/rows"),
+    ("graph/ir.py", "from calcbench.graph import rows", "graph/ir may not import graph/rows"),
+    ("graph/ir.py", "from .rows import sin", "graph/ir may not import graph/rows"),
+    ("graph/ir.py", "from ..lower import groups", "graph/ir may not import lower/groups"),
+    ("graph/ir.py", "if TYPE_CHECKING:\n    import calcbench.graph.rows", "line 2: graph/ir"),
+    ("graph/ir.py", "def f():\n    from calcbench.graph import rows", "may not import graph/rows"),
+    ("graph/ir.py", "from calcbench.graph.nodes import Node", "may not import graph/nodes"),
+    ("graph/ir.py", "from calcbench.graph.ir import Node", "graph/ir may not import graph/ir"),
+    ("graph/rows.py", "from calcbench import grad", "graph/rows may not import calcbench"),
+    ("graph/rows.py", "import calcbench as cb", "graph/rows may not import calcbench"),
+    ("graph/rows.py", "from calcbench.graph import *", "is no file of LAYERS"),
+    ("graph/new.py", "", "has no layer"),
+    ("graph/utils.py", "", "says nothing with its name"),
+    ("graph/__init__.py", "'Graphs.'\nx = 1", "may hold a docstring only"),
+    ("graph/rows.py", "def f():\n    import sympy", "line 2: sympy may not be imported here"),
+    ("subgradients.py", "import sympy", "sympy may not be imported here at module level"),
+    ("graph/rows.py", "from numba import njit", "numba may not be imported here"),
+    ("lower/groups.py", "from numba import cuda", "numba.cuda may not be imported here"),
+    ("lower/groups.py", "import numba.cuda as cu", "numba.cuda may not be imported here"),
+    ("lower/groups.py", "import numba as nb\nx = nb.cuda.jit", "line 2: numba.cuda may not be"),
+    ("graph/rows.py", "import scipy.special", "scipy may not be imported here at module level"),
+    ("graph/rows.py", "import hypothesis", "hypothesis may not be imported here"),
+    ("graph/rows.py", "import torch", "torch is no dependency"),
+    ("graph/rows.py", "def f():\n    import re", "line 2: re is imported inside a function"),
+    ("graph/rows.py", "def f(): import re", "re is imported inside a function"),
+    ("graph/rows.py", "async def f():\n    import re", "re is imported inside a function"),
+    ("graph/rows.py", "def f():\n    import calcbench.graph.ir", "imported inside a function"),
+    ("graph/rows.py", "x = __import__('sympy')", "importlib may not be imported here"),
+    ("graph/rows.py", "import importlib", "importlib may not be imported here"),
+]
+GOOD = [
+    ("graph/rows.py", "from calcbench.graph.ir import Node"),
+    ("graph/rows.py", "from calcbench.graph import ir"),
+    ("graph/rows.py", "from .ir import Node"),
+    ("graph/rows.py", "def f():\n    import scipy.special"),
+    ("graph/rows.py", "import sysconfig, math\nfrom numpy import linalg"),
+    ("graph/__init__.py", "'Graphs.'"),
+    ("subgradients.py", "def f():\n    import sympy"),
+    ("symbolic/bridge.py", "import sympy"),
+    ("lower/groups.py", "import numba\nx = target.cuda"),
+    ("lower/targets.py", "from numba import cuda"),
+    ("testing/__init__.py", "from calcbench.testing.laws import law"),
+    ("__init__.py", "import importlib"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("path", "text", "expected"), BAD)
+def test_the_checker_complains(path: str, text: str, expected: str) -> None:
+    found = complaints([Source(path, text)], SMALL)
+    assert any(path in line and expected in line for line in found), found
+
+
+@pytest.mark.parametrize(("path", "text"), GOOD)
+def test_the_checker_lets_pass(path: str, text: str) -> None:
+    found = complaints([Source(path, text)], SMALL | {"symbolic/bridge": 2, "subgradients": 2})
+    assert found == []
+
+
+def test_a_public_name_of_a_module_is_found() -> None:
+    sources = [Source("forward_mode/jvp.py", ""), Source("graph/__init__.py", "")]
+    assert clashes({"jvp", "graph", "grad"}, sources) == {"jvp", "graph"}
