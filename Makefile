@@ -5,6 +5,15 @@ BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTEST  = $(BIN)/python -m pytest
 
+# A Python that is asked for is used, or the reason is said: never silently the one of an older .venv.
+ifeq ($(origin PYTHON)$(wildcard $(BIN)/python),command line$(BIN)/python)
+  version = $(shell $(1) -c 'import sys; print(sys.version.split()[0])')
+  ifneq ($(call version,$(PYTHON)),$(call version,$(BIN)/python))
+    $(error $(VENV) holds Python $(call version,$(BIN)/python), and $(PYTHON) is $(call version,$(PYTHON)); \
+add VENV=.venv-other, or delete $(VENV))
+  endif
+endif
+
 .DELETE_ON_ERROR:
 .PHONY: demo test lint test-gpu test-deep bench docs help
 
