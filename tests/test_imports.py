@@ -1,7 +1,8 @@
-"""`import calcbench` is light, and every public name resolves and is documented."""
+"""`import calcbench` is light; every public name resolves, is documented and names no module."""
 
 import subprocess
 import sys
+from pathlib import Path
 from types import FunctionType, ModuleType
 
 import pytest
@@ -54,6 +55,24 @@ def test_public_name_resolves_and_is_documented(name: str) -> None:
     value = getattr(calcbench, name)
     assert getattr(calcbench, name) is value
     assert not (documentable(value) and undocumented(name, value)), f"cb.{name} has no docstring"
+
+
+def module_names(paths: list[str]) -> set[str]:
+    """Names that importing one of the files could set on a package: folders and stems."""
+    return {part for path in paths for part in path.removesuffix(".py").split("/")}
+
+
+def test_no_public_name_is_a_module_name() -> None:
+    """`cb.jvp` would turn into a module once `calcbench/forward_mode/jvp.py` is imported."""
+    root = Path(__file__).parents[1] / "calcbench"
+    modules = module_names([p.relative_to(root).as_posix() for p in root.rglob("*.py")])
+    assert {"graph", "derivatives"} <= modules
+    values = {name: getattr(calcbench, name) for name in calcbench._EXPORTS}
+    assert modules & {n for n, v in values.items() if not isinstance(v, ModuleType)} == set()
+
+
+def test_module_names_holds_folders_and_files() -> None:
+    assert module_names(["graph/ir.py", "testing.py"]) == {"graph", "ir", "testing"}
 
 
 def test_star_import_brings_every_public_name() -> None:

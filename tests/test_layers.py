@@ -6,11 +6,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-import calcbench
 
 
 # From the ground up, one line a layer: a file may import files of the lines above its own, and
@@ -228,17 +225,6 @@ def test_every_file_of_the_table_exists_and_stands_in_it_once() -> None:
     assert len(names) == len(set(names))
 
 
-def clashes(public: set[str], sources: list[Source]) -> set[str]:
-    """Public names that loading a module of the same name would overwrite or be mistaken for."""
-    return public & {part for source in sources for part in source.name.split("/")}
-
-
-def test_no_public_name_is_a_module_name() -> None:
-    names = {n for n in calcbench._EXPORTS if not isinstance(getattr(calcbench, n), ModuleType)}
-    assert names
-    assert clashes(names, package_sources()) == set()
-
-
 # --- the rules bite -----------------------------------------------------------------------------
 
 SMALL = layer_numbers("""
@@ -309,8 +295,3 @@ def test_the_checker_complains(path: str, text: str, expected: str) -> None:
 def test_the_checker_lets_pass(path: str, text: str) -> None:
     found = complaints([Source(path, text)], SMALL | {"symbolic/bridge": 2, "subgradients": 2})
     assert found == []
-
-
-def test_a_public_name_of_a_module_is_found() -> None:
-    sources = [Source("forward_mode/jvp.py", ""), Source("graph/__init__.py", "")]
-    assert clashes({"jvp", "graph", "grad"}, sources) == {"jvp", "graph"}
