@@ -1,0 +1,1 @@
+"""Forward accumulation: tangents travel with the values."""

@@ -1,0 +1,1 @@
+"""The explicit computation graph: typed nodes, the primitive table, tracing and evaluation."""

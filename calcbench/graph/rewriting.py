@@ -1,0 +1,171 @@
+"""Exact rewrites as a table, constant folding, and pruning of nodes nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from calcbench.graph.elementwise import add, divide, multiply, negative, subtract
+from calcbench.graph.ir import Builder, Graph, reachable
+from calcbench.graph.kinks import abs_
+from calcbench.graph.nodes import INPUT, Literal, Node
+from calcbench.graph.structural import broadcast, fill, literal_of, reshape, transpose
+
+# A rule reads (builder, node) and answers with the id of an equal node, or None. Equal means the
+# same bits for every input: finite, infinite, NaN, +0 and -0. So x*0, x/x and x-x stay, and so
+# does x+0, which turns -0 into +0.
+Rewrite = Callable[[Builder, Node], int | None]
+
+
+def _times_one(builder: Builder, node: Node) -> int | None:
+    first, second = node.operands
+    if literal_of(builder, second) == 1:
+        return first
+    return second if literal_of(builder, first) == 1 else None
+
+
+def _over_one(builder: Builder, node: Node) -> int | None:
+    return node.operands[0] if literal_of(builder, node.operands[1]) == 1 else None
+
+
+def _undone_twice(builder: Builder, node: Node) -> int | None:
+    """-(-x) is x."""
+    inner = builder.nodes[node.operands[0]]
+    return inner.operands[0] if inner.row is node.row else None
+
+
+def _minus(builder: Builder, node: Node) -> int | None:
+    """x + (-y) is x - y."""
+    first, second = node.operands
+    if builder.nodes[second].row is negative:
+        return builder.add(subtract, (first, builder.nodes[second].operands[0]))
+    return None
+
+
+def _plus(builder: Builder, node: Node) -> int | None:
+    """x - (-y) is x + y."""
+    first, second = node.operands
+    if builder.nodes[second].row is negative:
+        return builder.add(add, (first, builder.nodes[second].operands[0]))
+    return None
+
+
+def _abs_of_signed(builder: Builder, node: Node) -> int | None:
+    """|-x| is |x|, and | |x| | is |x|."""
+    inner = builder.nodes[node.operands[0]]
+    if inner.row is negative:
+        return builder.add(abs_, inner.operands)
+    return node.operands[0] if inner.row is abs_ else None
+
+
+def _same_shape(builder: Builder, node: Node) -> int | None:
+    """A reshape or broadcast to the shape it has already, and a reshape of a reshape."""
+    operand = node.operands[0]
+    params = dict(node.params)
+    if builder.types[operand].shape == params["shape"]:
+        return operand
+    inner = builder.nodes[operand]
+    if node.row is reshape and inner.row is reshape:
+        return builder.add(reshape, inner.operands, node.params)
+    return _constant_shape(builder, node)
+
+
+def _constant_shape(builder: Builder, node: Node) -> int | None:
+    inner = builder.nodes[node.operands[0]]
+    if inner.row is not fill:
+        return None
+    shape: Any = dict(node.params)["shape"]
+    return builder.add(fill, (), (("shape", shape), ("value", dict(inner.params)["value"])))
+
+
+def _undone_transpose(builder: Builder, node: Node) -> int | None:
+    operand = node.operands[0]
+    perm: Any = dict(node.params)["perm"]
+    if perm == tuple(range(len(perm))):
+        return operand
+    inner = builder.nodes[operand]
+    if inner.row is not transpose:
+        return None
+    before: Any = dict(inner.params)["perm"]
+    composed = tuple(before[p] for p in perm)
+    if composed == tuple(range(len(perm))):
+        return inner.operands[0]
+    return builder.add(transpose, inner.operands, (("perm", composed),))
+
+
+REWRITES: dict[str, Rewrite] = {
+    "multiply": _times_one,
+    "divide": _over_one,
+    "negative": _undone_twice,
+    "add": _minus,
+    "subtract": _plus,
+    "abs": _abs_of_signed,
+    "reshape": _same_shape,
+    "broadcast": _same_shape,
+    "transpose": _undone_transpose,
+}
+
+
+def _fold(builder: Builder, node: Node, type: Any) -> int | None:
+    """An elementwise row of equal-shaped fills is a fill, computed by the row's NumPy value."""
+    if "exact" not in node.row.facts or getattr(node.row, "scalar", None) is None:  # type: ignore[attr-defined]
+        return None
+    fills = [builder.nodes[i] for i in node.operands]
+    if not fills or any(f.row is not fill for f in fills):
+        return None
+    numbers: list[Any] = [dict(f.params)["value"].array[()] for f in fills]  # type: ignore[attr-defined]
+    with np.errstate(all="ignore"):
+        result = node.row.numpy(*numbers, **dict(node.params))
+    literal = Literal.of(result, type.dtype)
+    return builder.add(fill, (), (("shape", type.shape), ("value", literal)))
+
+
+def simplify(graph: Graph, rewrites: bool = True) -> Graph:
+    """The graph without unused nodes, and with every exact rewrite applied.
+
+    Outputs, guards and input order are kept. `rewrites=False` only prunes.
+    """
+    builder = Builder()
+    kept = reachable(graph.nodes, [*graph.outputs, *(g.node for g in graph.guards), *graph.inputs])
+    new: dict[int, int] = {}
+    for index in kept:
+        node = graph.nodes[index]
+        moved = node._replace(operands=tuple(new[i] for i in node.operands))
+        new[index] = _rewritten(builder, moved, graph, index, rewrites)
+    builder.inputs = [new[i] for i in graph.inputs]
+    for guard in graph.guards:
+        builder.guard(new[guard.node], guard.expected.array)
+    return prune(builder.freeze([new[i] for i in graph.outputs]))
+
+
+def _rewritten(builder: Builder, node: Node, graph: Graph, index: int, rewrites: bool) -> int:
+    if rewrites and node.row is not INPUT:
+        rule = REWRITES.get(node.row.name)
+        better = rule(builder, node) if rule else None
+        better = _fold(builder, node, graph.types[index]) if better is None else better
+        if better is not None:
+            return better
+    return builder.add_typed(node, graph.types[index], graph.origins[index])
+
+
+def prune(graph: Graph) -> Graph:
+    """The graph without the nodes that neither an output nor a guard needs; inputs stay."""
+    kept = reachable(graph.nodes, [*graph.outputs, *(g.node for g in graph.guards), *graph.inputs])
+    if len(kept) == len(graph.nodes):
+        return graph
+    new = {old: rank for rank, old in enumerate(kept)}
+    return Graph(
+        tuple(_moved(graph.nodes[i], new) for i in kept),
+        tuple(graph.types[i] for i in kept),
+        tuple(new[i] for i in graph.inputs),
+        tuple(new[i] for i in graph.outputs),
+        tuple(g._replace(node=new[g.node]) for g in graph.guards),
+        tuple(graph.origins[i] for i in kept),
+    )
+
+
+def _moved(node: Node, new: dict[int, int]) -> Node:
+    return node._replace(operands=tuple(new[i] for i in node.operands))
+

@@ -1,0 +1,1 @@
+"""Reverse accumulation: cotangents travel against the values."""

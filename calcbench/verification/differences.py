@@ -1,0 +1,386 @@
+"""Slopes of a black box along a line, from function values alone, each with an error bound.
+
+A line is any function t -> f(x + t d), flattened, NaN where f failed. Central differences are taken
+on two ladders of steps (t = 2^-5, 2^-7, … and 3/4 of those) and extrapolated to t = 0 by Neville's
+scheme [1]_. The bound adds what the last extrapolation still moved to what the noise of f can do at
+that step; the two ladders must agree within it. The ladders grow downwards while truncation rules
+and upwards while noise does. The same values give the slopes to the right and to the left: where
+they disagree down to the finest visible step there is a kink, where f itself does not come back to
+f(x) there is a jump.
+
+.. [1] Ridders, C. J. F. (1982). Accurate computation of F'(x) and F'(x)F''(x). Advances in
+   Engineering Software 4(2), 75-76.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Line = Callable[[float], Array]
+
+FAMILIES = (2.0**-5, 3 * 2.0**-7)  # the coarsest step of each ladder before it grows
+RATIO = 4.0
+BATCH = 4  # rungs added at a time
+LARGEST = 2.0**22
+MOST_ORDERS = 6
+SMOOTH, KINK, JUMP, ROUGH, NONFINITE = "smooth", "kink", "jump", "rough", "non-finite"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its two sources of error, per output."""
+
+    value: Array
+    truncation: Array
+    rounding: Array
+
+    @property
+    def error(self) -> Array:
+        return self.truncation + self.rounding
+
+
+@dataclass(frozen=True)
+class Slope:
+    """What the differences say along one line, per output of f."""
+
+    central: Estimate
+    right: Estimate
+    left: Estimate
+    status: npt.NDArray[np.str_]
+    variation: Array  # |f(x ± t d) - f(x)| / t at a moderate t: the size of slope f is capable of
+    flat: Mask  # f did not move at all
+
+
+@dataclass
+class Ladder:
+    """The values of f on both families of steps, evaluated once and kept."""
+
+    line: Line
+    centre: Array
+    noise: Array
+    eps: float
+    smallest: float
+    low: int = 0
+    high: int = BATCH
+    values: dict[float, tuple[Array, Array]] = field(default_factory=dict)
+
+    def steps(self, family: float) -> Array:
+        return family * RATIO ** -np.arange(self.low, self.high, dtype=np.float64)
+
+    def sides(self, family: float) -> tuple[Array, Array]:
+        """f to the right and to the left of x, one row a step."""
+        pairs = [self.pair(float(t)) for t in self.steps(family)]
+        return np.array([p for p, _ in pairs]), np.array([m for _, m in pairs])
+
+    def pair(self, t: float) -> tuple[Array, Array]:
+        if t not in self.values:
+            self.values[t] = (self.line(t), self.line(-t))
+        return self.values[t]
+
+    def bars(self, family: float) -> Array:
+        """What noise alone can do to a difference quotient at each step."""
+        right, left = self.sides(family)
+        size = np.fmax(np.fmax(np.abs(right), np.abs(left)), np.abs(self.centre))
+        noise: Array = np.fmax(self.noise, 0.5 * self.eps * size)
+        return noise / self.steps(family)[:, None]
+
+    def descend(self) -> bool:
+        """Add finer rungs; False when no finer step is representable."""
+        finest = FAMILIES[0] * RATIO ** -(self.high - 1)
+        room = int(np.floor(np.log(finest / self.smallest) / np.log(RATIO) + 1e-9))
+        self.high += min(BATCH, max(room, 0))
+        return room > 0
+
+    def ascend(self) -> bool:
+        """Add coarser rungs; False when the steps are large enough already."""
+        if FAMILIES[0] * RATIO ** -(self.low - BATCH) > LARGEST:
+            return False
+        self.low -= BATCH
+        return True
+
+
+def slope_along(line: Line, noise: Array, eps: float, smallest: float) -> Slope:
+    """Derivative of a line at t = 0 with error bound, one-sided slopes and smoothness.
+
+    Parameters
+    ----------
+    line : callable
+        t -> values, shape (m,), NaN where the function failed.
+    noise : array, shape (m,)
+        Amplitude of the rounding noise of the function, as `noise_level` measures it.
+    eps : float
+        Machine epsilon of the values.
+    smallest : float
+        Smallest step to use.
+
+    Returns
+    -------
+    Slope
+        Each array of shape (m,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = slope_along(lambda t: np.exp([t, 2 * t]), np.zeros(2), 2.2e-16, 2.0**-40)
+    >>> np.abs(slope.central.value - [1, 2]) <= slope.central.error
+    array([ True,  True])
+    >>> slope.central.error < 1e-10
+    array([ True,  True])
+    """
+    with np.errstate(all="ignore"):
+        ladder = Ladder(line, line(0.0), noise, eps, smallest)
+        variation, flat = movement(ladder)
+        refine(ladder, variation, flat)
+        kinks, keep = settle_kinks(ladder, variation)
+        jumps = settle_jumps(ladder)
+        rough = settle_rough(ladder, variation)
+        central = combined(ladder, 0, keep)
+        right, left = combined(ladder, 1), combined(ladder, -1)
+        lost = beyond_reach(ladder)
+    kinks |= np.isinf(central.error)  # no clean rung left: the kink is closer than any step
+    status = np.select([lost, jumps, kinks, rough], [NONFINITE, JUMP, KINK, ROUGH], default=SMOOTH)
+    return Slope(central, right, left, status, variation, flat)
+
+
+def beyond_reach(ladder: Ladder) -> Mask:
+    """Outputs without two neighbouring finite rungs."""
+    finite = np.isfinite(difference_quotients(ladder, FAMILIES[0], 0))
+    return np.asarray(~np.any(finite[1:] & finite[:-1], axis=0) | ~np.isfinite(ladder.centre))
+
+
+def movement(ladder: Ladder) -> tuple[Array, Mask]:
+    """How steep f can be at a moderate step, and where it does not move at all."""
+    right, left = ladder.sides(FAMILIES[0])
+    moved = np.fmax(np.abs(right - ladder.centre), np.abs(left - ladder.centre))
+    steep: Array = np.nan_to_num(moved / ladder.steps(FAMILIES[0])[:, None], posinf=0.0)
+    return steep.max(axis=0), np.all(moved == 0, axis=0)
+
+
+# --- one estimate -------------------------------------------------------------------------------
+
+
+def combined(ladder: Ladder, side: int, keep: dict[float, Mask] | None = None) -> Estimate:
+    """The better of the two families; their disagreement counts as truncation."""
+    first, second = (family_estimate(ladder, family, side, keep) for family in FAMILIES)
+    better = first.error <= second.error
+    apart = np.nan_to_num(np.abs(first.value - second.value), nan=0.0)
+    apart = np.where(np.isfinite(first.error) & np.isfinite(second.error), apart, 0.0)
+    rounding = np.where(better, first.rounding, second.rounding)
+    truncation = np.where(better, first.truncation, second.truncation)
+    truncation = np.fmax(truncation, apart - first.rounding - second.rounding)
+    return Estimate(np.where(better, first.value, second.value), truncation, rounding)
+
+
+def family_estimate(
+    ladder: Ladder, family: float, side: int, keep: dict[float, Mask] | None
+) -> Estimate:
+    quotients = difference_quotients(ladder, family, side)
+    if keep is not None:
+        quotients = np.where(keep[family], quotients, np.nan)
+    bars = ladder.bars(family) * (2.0 if side else 1.0)
+    return extrapolate(quotients, bars, RATIO if side else RATIO**2)
+
+
+def difference_quotients(ladder: Ladder, family: float, side: int) -> Array:
+    """(f(x + t d) - f(x - t d)) / 2t for side 0, one-sided for side 1 and -1; one row a step."""
+    right, left = ladder.sides(family)
+    steps = ladder.steps(family)[:, None]
+    if side == 0:
+        return np.asarray((right - left) / (2 * steps))
+    return np.asarray(
+        (right - ladder.centre) / steps if side > 0 else (ladder.centre - left) / steps
+    )
+
+
+def extrapolate(column: Array, bars: Array, ratio: float) -> Estimate:
+    """Neville's table to t = 0; per output the entry with the smallest bound.
+
+    `ratio` is the factor by which the leading error term shrinks from one row to the next:
+    the step ratio squared for central differences, the step ratio for one-sided ones.
+    """
+    shape = column.shape[1:]
+    best = Estimate(column[-1], np.full(shape, np.inf), np.full(shape, np.inf))
+    for order in range(1, min(len(column), 1 + MOST_ORDERS)):
+        weight = ratio**order
+        refined = column[1:] + (column[1:] - column[:-1]) / (weight - 1)
+        moved = np.fmax(np.abs(refined - column[1:]), np.abs(refined - column[:-1]))
+        bars = (weight * bars[1:] + bars[:-1]) / (weight - 1)
+        truncation = np.where(np.isnan(refined), np.inf, np.fmax(moved, denied(refined, bars)))
+        best = closest(best, zip(refined, truncation, bars, strict=True))
+        column = refined
+    return best
+
+
+def denied(column: Array, bars: Array) -> Array:
+    """How far each row lies outside what the finer rows allow.
+
+    Two coarse rows can agree by luck, or because the steps are so large that f looks bounded and
+    every quotient small; the finer rows then say otherwise.
+    """
+    low = np.fmax.accumulate((column - 2 * bars)[::-1])[::-1]
+    high = np.fmin.accumulate((column + 2 * bars)[::-1])[::-1]
+    return np.asarray(np.fmax(np.fmax(low - column, column - high), 0.0))
+
+
+def closest(best: Estimate, rows: Iterable[tuple[Array, Array, Array]]) -> Estimate:
+    for value, moved, bar in rows:
+        wins = moved + bar < best.error  # False for NaN
+        best = Estimate(
+            np.where(wins, value, best.value),
+            np.where(wins, moved, best.truncation),
+            np.where(wins, bar, best.rounding),
+        )
+    return best
+
+
+# --- how far the ladders grow -------------------------------------------------------------------
+
+
+def refine(ladder: Ladder, variation: Array, flat: Mask) -> None:
+    """Grow the ladders until the bound is far below the slope or nothing helps any more."""
+    if flat.all():
+        ladder.ascend()
+        return
+    last = np.full(flat.shape, np.inf)
+    while True:
+        estimate = combined(ladder, 0)
+        goal = np.sqrt(ladder.eps) * np.fmax(np.abs(estimate.value), variation)
+        poor = ~flat & np.isfinite(ladder.centre) & ~(estimate.error <= goal)
+        blurred = poor & ~(estimate.truncation <= estimate.rounding)
+        if (blurred & finer_could_help(ladder, estimate)).any() and ladder.descend():
+            continue
+        noisy = poor & (estimate.error < last / 2)
+        last = estimate.error
+        if not (noisy.any() and np.isfinite(last).any() and ladder.ascend()):
+            return
+
+
+def finer_could_help(ladder: Ladder, estimate: Estimate) -> Mask:
+    return np.asarray(ladder.bars(FAMILIES[0])[-1] < estimate.error)
+
+
+# --- kinks and jumps ----------------------------------------------------------------------------
+
+
+def settle_kinks(ladder: Ladder, variation: Array) -> tuple[Mask, dict[float, Mask] | None]:
+    """Outputs whose one-sided slopes disagree at the finest visible step; and rungs to keep.
+
+    Where the sides agree at fine steps only, the kink lies beside x: the coarse steps that straddle
+    it are dropped from the estimate.
+    """
+    right, left = combined(ladder, 1), combined(ladder, -1)
+    gap = np.abs(right.value - left.value)
+    slack = 4 * (right.error + left.error) + 1e-6 * variation
+    suspicious = np.asarray(gap > slack)
+    if not suspicious.any():
+        return suspicious, None
+    while (suspicious & (ladder.bars(FAMILIES[0])[-1] < gap / 64)).any() and ladder.descend():
+        pass
+    kinks = suspicious & (finest_visible_gap(ladder, gap) > gap / 2)
+    return kinks, rungs_to_keep(ladder, gap, suspicious & ~kinks)
+
+
+def side_gaps(ladder: Ladder, family: float) -> Array:
+    right, left = (difference_quotients(ladder, family, side) for side in (1, -1))
+    return np.abs(right - left)
+
+
+def finest_visible_gap(ladder: Ladder, gap: Array) -> Array:
+    """|right - left| at the finest step where the noise leaves a gap of this size visible."""
+    found = gap.copy()
+    for gaps, bars in zip(side_gaps(ladder, FAMILIES[0]), ladder.bars(FAMILIES[0]), strict=True):
+        found = np.where((bars < gap / 16) & np.isfinite(gaps), gaps, found)
+    return found
+
+
+def rungs_to_keep(ladder: Ladder, gap: Array, near: Mask) -> dict[float, Mask]:
+    return {family: ~near | (side_gaps(ladder, family) < gap / 4) for family in FAMILIES}
+
+
+def settle_jumps(ladder: Ladder) -> Mask:
+    """Outputs that do not come back to f(x) as the step shrinks.
+
+    A power as weak as t^0.1 falls to a tenth over the whole ladder; a jump does not fall at all.
+    """
+    suspicious = stuck(ladder, 0.5)
+    if not suspicious.any():
+        return suspicious
+    while ladder.descend():
+        pass
+    return suspicious & stuck(ladder, 0.25)
+
+
+def stuck(ladder: Ladder, share: float) -> Mask:
+    right, left = ladder.sides(FAMILIES[0])
+    first = max(-ladder.low, 0)  # steps above the usual first one say nothing about x
+    moved = np.fmax(np.abs(right - ladder.centre), np.abs(left - ladder.centre))[first:]
+    noise = ladder.bars(FAMILIES[0])[-1] * ladder.steps(FAMILIES[0])[-1]
+    return np.asarray((moved[-1] > 16 * noise) & (moved[-1] >= share * np.nanmax(moved, axis=0)))
+
+
+def settle_rough(ladder: Ladder, variation: Array) -> Mask:
+    """Outputs without one-sided slopes: the differences on a side go on moving at every step.
+
+    Central differences alone do not see it: those of sqrt(|x|) at 0 are exactly 0.
+    """
+    rough = unsettled(ladder, variation)
+    while rough.any() and ladder.descend():
+        rough &= unsettled(ladder, variation)
+    return rough
+
+
+def unsettled(ladder: Ladder, variation: Array) -> Mask:
+    sides = [combined(ladder, side) for side in (1, -1)]
+    return np.any([moves_on(side, variation) for side in sides], axis=0)
+
+
+def moves_on(side: Estimate, variation: Array) -> Mask:
+    size = np.fmax(np.abs(side.value), variation)
+    return np.asarray((side.truncation > 0.05 * size) & (side.truncation > side.rounding))
+
+
+# --- noise --------------------------------------------------------------------------------------
+
+
+def noise_level(samples: Array) -> Array:
+    """Amplitude of the noise in values at nine equally spaced, very close points.
+
+    High differences of a smooth function vanish at such a spacing and those of noise do not; their
+    size, divided by what a unit of white noise would give, is the noise [1]_.
+
+    Parameters
+    ----------
+    samples : array, shape (9, m)
+
+    Returns
+    -------
+    array, shape (m,)
+        Zero where a sample is not finite.
+
+    References
+    ----------
+    .. [1] Moré, J. J. and Wild, S. M. (2011). Estimating computational noise. SIAM Journal on
+       Scientific Computing 33(3), 1292-1314.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.arange(9.0)
+    >>> noise = 1e-9 * np.array([1, -1, -1, 1, 0, 1, -1, 0, 1])
+    >>> bool(1e-9 < noise_level((1 + 1e-3 * t + noise)[:, None])[0] < 2e-8)
+    True
+    """
+    levels = [difference_size(samples, order) for order in (4, 5, 6)]
+    return np.asarray(4 * np.nan_to_num(np.min(levels, axis=0), nan=0.0, posinf=0.0))
+
+
+def difference_size(samples: Array, order: int) -> Array:
+    with np.errstate(all="ignore"):
+        table = np.diff(samples, order, axis=0)
+        gain = np.prod([(order + k) / k for k in range(1, order + 1)])  # binomial(2 order, order)
+        return np.asarray(np.sqrt((table**2).mean(axis=0) / gain))
