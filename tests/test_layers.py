@@ -22,12 +22,13 @@ graph/structural
 graph/comparison
 graph/elementwise graph/special
 graph/kinks graph/linalg
-graph/rewriting graph/lifetimes graph/lifting graph/activity
+graph/rewriting graph/lifetimes graph/lifting graph/activity graph/masks
 graph/evaluation graph/indexing graph/shaping graph/reductions graph/contractions graph/norms
 graph/numpyapi
 graph/tracing graph/explicit
 forward_mode/pushforward reverse_mode/pullback
 derivatives subgradients
+verification/calls verification/inputs verification/directions
 verification/differences verification/report
 verification/verdicts
 verification/check
@@ -152,6 +153,8 @@ def is_docstring(statement: ast.stmt) -> bool:
 
 
 def upward(source: Source, numbers: dict[str, int]) -> Iterator[str]:
+    if source.name not in numbers:
+        return  # said by `misplaced`
     for found in imports(source):
         if not is_under(found.dotted, "calcbench"):
             continue
@@ -173,7 +176,7 @@ def imported_file(dotted: str, numbers: dict[str, int]) -> str | None:
 
 def points_down(source: Source, target: str, numbers: dict[str, int]) -> bool:
     own_folder = source.is_package and target.startswith(f"{source.name}/")
-    here = numbers.get(source.name, -1)
+    here = numbers[source.name]
     return numbers[target] < here or (own_folder and numbers[target] == here)
 
 
