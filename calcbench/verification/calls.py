@@ -27,16 +27,15 @@ def call_watched(function: Callable[..., Any], arguments: list[Any], name: str) 
     """
     before = snapshot(arguments)
     try:
-        result = function(*arguments)
+        with np.errstate(all="ignore"):  # what is not finite is reported, not warned about
+            result = function(*arguments)
     except Exception as error:
         error.add_note(f"raised by {name} while verify called it at the given point")
         raise
     return result, snapshot(arguments) != before
 
 
-def call_nearby(
-    function: Callable[..., Any], arguments: list[Any], counter: Counter
-) -> Any | None:
+def call_nearby(function: Callable[..., Any], arguments: list[Any], counter: Counter) -> Any | None:
     """The result beside x, or None where the function has none (a domain error, say)."""
     counter.calls += 1
     try:

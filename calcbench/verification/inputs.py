@@ -146,7 +146,8 @@ def read_output(value: Any) -> Output:
     array = np.asarray(value)
     if isinstance(value, np.ma.MaskedArray) or array.dtype.name not in FLOATS:
         raise DTypeError(
-            f"f returned a {kind_of(value)} of dtype {array.dtype.name}; expected float64 or float32"
+            f"f returned a {kind_of(value)} of dtype {array.dtype.name};"
+            " expected float64 or float32"
         )
     flat = np.array(array, dtype=np.float64, order="C").ravel()
     return Output(flat, array.shape, array.dtype)
@@ -157,10 +158,11 @@ def read_output(value: Any) -> Output:
 
 @dataclass(frozen=True)
 class Fault:
-    """A named failure: a short key and a sentence."""
+    """Something with a name that ends the check early; a failure unless it is undecided."""
 
     key: str
     sentence: str
+    undecided: bool = False
 
 
 @dataclass(frozen=True)

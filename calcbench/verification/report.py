@@ -1,0 +1,203 @@
+"""The outcome of a verification: frozen data that prints as sentences."""
+
+import html
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, NoReturn
+
+
+PASS, FAIL, UNDECIDED = "pass", "fail", "undecided"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the gradient beside its reference, or one direction where index is None.
+
+    `error` is |candidate - reference|; `excess` is the error over the tolerance.
+    """
+
+    argument: int
+    index: tuple[int, ...] | None
+    reference: float
+    candidate: float
+    bound: float
+    tolerance: float
+    right: float
+    left: float
+
+    @property
+    def error(self) -> float:
+        return abs(self.candidate - self.reference)
+
+    @property
+    def excess(self) -> float:
+        if math.isnan(self.error):
+            return math.inf
+        return self.error / self.tolerance if self.error else 0.0
+
+    @property
+    def name(self) -> str:
+        """`grad[3]`, `grad[2, 0] of argument 1`, or the words for a random direction."""
+        if self.index is None:
+            place = "the slope along a random direction"
+        else:
+            place = f"grad[{', '.join(map(str, self.index))}]" if self.index else "grad"
+        return f"{place} of argument {self.argument}" if self.argument else place
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How closely the gradient of one argument was looked at."""
+
+    argument: int
+    entries: int
+    directions: int
+    coordinates: tuple[int, ...]  # flat positions in the argument
+    size: int
+    unresolved: int  # slopes of which the error bound is too wide to say anything
+    slopes: int
+    miss_probability: float
+
+    @property
+    def complete(self) -> bool:
+        return len(self.coordinates) == self.size
+
+    @property
+    def sentence(self) -> str:
+        where = f"argument {self.argument}: " if self.argument else ""
+        if self.complete:
+            looked = f"every coordinate and {self.directions} random directions"
+        else:
+            looked = (
+                f"{self.directions} random directions and {len(self.coordinates)} of {self.size}"
+                f" coordinates; a 1 % error in one entry drawn at random would be missed with"
+                f" probability {self.miss_probability:.2g}"
+            )
+        blurred = f"; {self.unresolved} of {self.slopes} slopes drown in noise"
+        return f"Checked {where}{looked}{blurred if self.unresolved else ''}."
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    verdict : "pass", "fail" or "undecided"
+    kind : a short key, stable across versions: "agreement", "mismatch", "kink", …
+    reason : one sentence
+    worst : the entry with the largest error over tolerance, or None where nothing was compared
+    coverage : per argument, what was looked at
+    suspicion : what the error looks like, or ""
+    witnesses : (name, what it said) pairs: the differences, calcbench's two modes
+    notes : further sentences
+    evaluations : number of calls of f
+    seed : pass it as `rng` to repeat the run
+    versions : (name, version) pairs
+    """
+
+    verdict: str
+    kind: str
+    reason: str
+    worst: Entry | None = None
+    coverage: tuple[Coverage, ...] = ()
+    suspicion: str = ""
+    witnesses: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    evaluations: int = 0
+    seed: int = 0
+    versions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True for "pass" alone: undecided is not ok."""
+        return self.verdict == PASS
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a Report is neither true nor false (it may be undecided); use report.ok")
+
+    def __repr__(self) -> str:
+        worst = f", worst {self.worst.name}" if self.worst is not None else ""
+        excess = f" at {number(self.worst.excess)} of tolerance" if self.worst is not None else ""
+        return f"<Report {self.verdict}: {self.kind}{worst}{excess}>"
+
+    def __str__(self) -> str:
+        return "\n".join(line for line in self.lines() if line)
+
+    def lines(self) -> list[str]:
+        """The sentences of `print(report)`."""
+        return [
+            f"{self.verdict}: {self.reason}",
+            worst_sentence(self.worst, self.verdict),
+            f"Suspected: {self.suspicion}." if self.suspicion else "",
+            *(c.sentence for c in self.coverage),
+            *(f"Witness {name}: {said}." for name, said in self.witnesses),
+            *self.notes,
+            f"{self.evaluations} calls of f; repeat with rng={self.seed} ({self.platform}).",
+        ]
+
+    @property
+    def platform(self) -> str:
+        return ", ".join(f"{name} {version}" for name, version in self.versions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for strict JSON: NaN and infinities are the strings "NaN", "Infinity"."""
+        data = asdict(self)
+        data["witnesses"], data["versions"] = dict(self.witnesses), dict(self.versions)
+        if self.worst is not None:
+            data["worst"] |= {"error": self.worst.error, "excess": self.worst.excess}
+        plain: dict[str, Any] = plain_data({"schema": 1, "ok": self.ok} | data)
+        return plain
+
+    def raise_if_failed(self, *, allow_undecided: bool = False) -> None:
+        """Raise unless the verdict is "pass", or "undecided" where that is allowed.
+
+        Raises
+        ------
+        AssertionError
+            With the full text of the report.
+        """
+        if self.ok or (allow_undecided and self.verdict == UNDECIDED):
+            return
+        raise AssertionError(str(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def worst_sentence(worst: Entry | None, verdict: str) -> str:
+    """Both values of the worst entry, and how far apart they are."""
+    if worst is None:
+        return ""
+    head = "Worst entry" if verdict == FAIL else "Largest discrepancy"
+    values = f"candidate {number(worst.candidate)}, reference {number(worst.reference)}"
+    bound = f" ± {worst.bound:.1e}" if math.isfinite(worst.bound) else " (no bound)"
+    return f"{head}: {worst.name}: {values}{bound}; error {number(worst.excess)} × tolerance."
+
+
+def number(value: float) -> str:
+    """Ten digits at most.
+
+    Examples
+    --------
+    >>> number(0.1), number(-1 / 3), number(float("inf"))
+    ('0.1', '-0.3333333333', 'inf')
+    """
+    return f"{value:.10g}"
+
+
+def plain_data(value: Any) -> Any:
+    """Tuples become lists and non-finite floats strings.
+
+    Examples
+    --------
+    >>> plain_data({"a": (1, float("nan"), -float("inf"))})
+    {'a': [1, 'NaN', '-Infinity']}
+    """
+    if isinstance(value, dict):
+        return {key: plain_data(v) for key, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain_data(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
