@@ -198,6 +198,8 @@ flip = multilinear(
 def _slice_type(
     x: ArrayType, *, starts: tuple[int, ...], stops: tuple[int, ...], steps: tuple[int, ...]
 ) -> ArrayType:
+    if not x.ndim == len(starts) == len(stops) == len(steps):
+        raise ShapeError(f"slice of {x} needs one start, stop and step per axis, got {starts}")
     shape = []
     for extent, start, stop, step in zip(x.shape, starts, stops, steps, strict=True):
         whole = stop is None and start == 0 and step == 1
@@ -314,7 +316,7 @@ sum_ = multilinear(
 
 def _cumsum_type(x: ArrayType, *, axis: int) -> ArrayType:
     _check_axes("cumsum", x, (axis,))
-    return x
+    return ArrayType(x.shape, INT64) if x.dtype == BOOL else x
 
 
 def _uncumsum(ct: Any, x: Any, *, axis: int) -> Any:
