@@ -27,8 +27,7 @@ def call_watched(function: Callable[..., Any], arguments: list[Any], name: str) 
     """
     before = snapshot(arguments)
     try:
-        with np.errstate(all="ignore"):  # what is not finite is reported, not warned about
-            result = function(*arguments)
+        result = function(*arguments)
     except Exception as error:
         error.add_note(f"raised by {name} while verify called it at the given point")
         raise
@@ -39,8 +38,7 @@ def call_nearby(function: Callable[..., Any], arguments: list[Any], counter: Cou
     """The result beside x, or None where the function has none (a domain error, say)."""
     counter.calls += 1
     try:
-        with np.errstate(all="ignore"):
-            return function(*arguments)
+        return function(*arguments)
     except (ArithmeticError, ValueError) as error:
         counter.trouble = counter.trouble or f"{type(error).__name__}: {first_line(error)}"
         return None

@@ -114,7 +114,8 @@ def verify(
             raise TypeError(f"{name} must be callable; got {type(function).__name__}")
     seed = read_seed(rng)
     case = Case(f, grad, problem, options, seed, np.random.default_rng(seed), Counter())
-    return verify_case(case)
+    with np.errstate(all="ignore"):  # what is not finite is reported, not warned about
+        return verify_case(case)
 
 
 def verify_case(case: Case) -> Report:

@@ -114,7 +114,7 @@ def coverage_of(finding: Finding) -> Coverage:
 
 
 def suspicion_of(decision: Decision, findings: dict[int, Finding]) -> str:
-    if decision.verdict != FAIL or decision.comparison is None:
+    if decision.kind != "mismatch" or decision.comparison is None:
         return ""
     finding = findings[decision.comparison.argument]
     subject, reference = finding.subject, np.full(finding.subject.matrix.shape, np.nan)

@@ -267,7 +267,7 @@ def stuck(ladder: Ladder, share: float) -> Mask:
     first = max(-ladder.low, 0)  # steps above the usual first one say nothing about x
     moved = np.fmax(np.abs(right - ladder.centre), np.abs(left - ladder.centre))[first:]
     noise = ladder.bars(FAMILIES[0])[-1] * ladder.steps(FAMILIES[0])[-1]
-    return np.asarray((moved[-1] > 16 * noise) & (moved[-1] >= share * np.nanmax(moved, axis=0)))
+    return np.asarray((moved[-1] > 16 * noise) & (moved[-1] >= share * np.fmax.reduce(moved)))
 
 
 def settle_rough(ladder: Ladder, variation: Array) -> Mask:

@@ -63,6 +63,15 @@ class Coverage:
         return len(self.coordinates) == self.size
 
     @property
+    def chance(self) -> str:
+        if self.miss_probability == 0:
+            return "a 1 % error in any one entry would show in the random directions"
+        return (
+            "a 1 % error in one entry drawn at random would be missed with probability"
+            f" {self.miss_probability:.2g}"
+        )
+
+    @property
     def sentence(self) -> str:
         where = f"argument {self.argument}: " if self.argument else ""
         if self.complete:
@@ -70,8 +79,7 @@ class Coverage:
         else:
             looked = (
                 f"{self.directions} random directions and {len(self.coordinates)} of {self.size}"
-                f" coordinates; a 1 % error in one entry drawn at random would be missed with"
-                f" probability {self.miss_probability:.2g}"
+                f" coordinates; {self.chance}"
             )
         blurred = f"; {self.unresolved} of {self.slopes} slopes drown in noise"
         return f"Checked {where}{looked}{blurred if self.unresolved else ''}."
@@ -118,7 +126,7 @@ class Report:
 
     def __repr__(self) -> str:
         worst = f", worst {self.worst.name}" if self.worst is not None else ""
-        excess = f" at {number(self.worst.excess)} of tolerance" if self.worst is not None else ""
+        excess = f" at {self.worst.excess:.3g} × tolerance" if self.worst is not None else ""
         return f"<Report {self.verdict}: {self.kind}{worst}{excess}>"
 
     def __str__(self) -> str:
@@ -169,10 +177,11 @@ def worst_sentence(worst: Entry | None, verdict: str) -> str:
     """Both values of the worst entry, and how far apart they are."""
     if worst is None:
         return ""
-    head = "Worst entry" if verdict == FAIL else "Largest discrepancy"
+    head = {FAIL: "Worst entry", UNDECIDED: "In question"}.get(verdict, "Largest discrepancy")
     values = f"candidate {number(worst.candidate)}, reference {number(worst.reference)}"
     bound = f" ± {worst.bound:.1e}" if math.isfinite(worst.bound) else " (no bound)"
-    return f"{head}: {worst.name}: {values}{bound}; error {number(worst.excess)} × tolerance."
+    excess = "" if verdict == UNDECIDED else f"; error {worst.excess:.3g} × tolerance"
+    return f"{head}: {worst.name}: {values}{bound}{excess}."
 
 
 def number(value: float) -> str:

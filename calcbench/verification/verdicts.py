@@ -127,10 +127,9 @@ def within_hull(slopes: Array, candidate: Array, tolerance: Array) -> npt.NDArra
     The generalised directional derivative of Clarke is the largest such limit: at a kink that is
     not convex a right element may lie outside the two one-sided slopes at x, and not outside these.
     """
-    spread = np.nanmax(slopes, axis=0) - np.nanmin(slopes, axis=0)
-    slack = tolerance + 1e-3 * spread
-    low, high = np.nanmin(slopes, axis=0) - slack, np.nanmax(slopes, axis=0) + slack
-    return np.asarray((candidate >= low) & (candidate <= high))
+    low, high = np.fmin.reduce(slopes), np.fmax.reduce(slopes)
+    slack = tolerance + 1e-3 * (high - low)
+    return np.asarray((candidate >= low - slack) & (candidate <= high + slack))
 
 
 # --- all comparisons together -------------------------------------------------------------------
@@ -156,11 +155,16 @@ def decide(comparisons: list[Comparison], zero: Collection[int] = ()) -> Decisio
     if failed is not None:
         return Decision(FAIL, *failure(failed[0].argument in zero, *failed), *failed)
     for outcome, reason in REASONS.items():
-        found = worst_of(comparisons, (outcome,))
+        found = worst_of(clearest(comparisons, outcome), (outcome,))
         if found is not None:
             text = reason + sides(*found) + "."
             return Decision(UNDECIDED, KINDS[outcome], text, *found)
     return decide_agreement(comparisons)
+
+
+def clearest(comparisons: list[Comparison], outcome: str) -> list[Comparison]:
+    """Those whose own slope shows the outcome; the others (forgiven near a kink) if none does."""
+    return [c for c in comparisons if (c.slope.status == outcome).any()] or comparisons
 
 
 def failure(zero: bool, comparison: Comparison, output: int) -> tuple[str, str]:
@@ -178,7 +182,8 @@ def sides(comparison: Comparison, output: int) -> str:
     """The one-sided slopes at a kink, for a sentence."""
     slope = comparison.slope
     if slope.status[output] != KINK:
-        return ""
+        around = comparison.outcome[output] == KINK
+        return " (the gradient lies among the slopes at points around x)" if around else ""
     right, left = slope.right.value[output], slope.left.value[output]
     if comparison.coordinate is not None:
         right, left = (v / comparison.direction[comparison.coordinate] for v in (right, left))
