@@ -167,7 +167,7 @@ def _logaddexp_partials(z: Any, x: Any, y: Any) -> tuple[Any, ...]:
 
 logaddexp = elementwise(
     "logaddexp", np.logaddexp, lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y)),
-    "(max({0}, {1}) + math.log1p(math.exp(-abs({0} - {1}))))",
+    "(max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else math.log(2.0)))",
     _logaddexp_partials, REAL, facts="commutative transcendental",
 )  # fmt: skip
 

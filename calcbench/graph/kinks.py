@@ -52,8 +52,8 @@ sign_at = piecewise_constant(
 
 
 def _share(x: Any, y: Any, *, tie: float) -> Any:
-    decided = np.where(x > y, x.dtype.type(1), x.dtype.type(0))
-    return np.where(x == y, x.dtype.type(tie), np.where(np.isnan(x + y), x + y, decided))[()]
+    decided = np.where(x == y, x.dtype.type(tie), (x > y).astype(x.dtype))
+    return np.where(np.isnan(x) | np.isnan(y), x.dtype.type(np.nan), decided)[()]
 
 
 # 1 where x is the larger, 0 where y is, `tie` where they are equal, NaN where either is NaN.
@@ -112,7 +112,7 @@ sign = piecewise_constant(
     "sign",
     np.sign,
     "sign",
-    "(1.0 if {0} > 0 else -1.0 if {0} < 0 else {0} * 0.0 if {0} == 0 else {0})",
+    "(1.0 if {0} > 0 else -1.0 if {0} < 0 else 0.0 if {0} == 0 else {0})",
     takes="number",
 )
 
