@@ -19,6 +19,7 @@ from calcbench.graph.primitive import (
 )
 from calcbench.graph.structural import full
 
+
 less = comparison("less", np.less, "StrictLessThan", "<")
 less_equal = comparison("less_equal", np.less_equal, "LessThan", "<=")
 greater = comparison("greater", np.greater, "StrictGreaterThan", ">")

@@ -19,6 +19,7 @@ from calcbench.graph.primitive import (
 )
 from calcbench.graph.structural import full, literal_of, literal_value, matmul, zeros
 
+
 REAL = ((-2.0, 2.0),)
 POSITIVE = ((0.1, 3.0),)
 UNIT = ((-0.9, 0.9),)
@@ -281,9 +282,7 @@ remainder = elementwise(
 
 # --- changes of meaning, not of value ----------------------------------------------------------
 
-detach = piecewise_constant(
-    "detach", lambda x: x, None, "{0}", [(-2.0, 2.0)], "any", facts="exact"
-)
+detach = piecewise_constant("detach", lambda x: x, None, "{0}", [(-2.0, 2.0)], "any", facts="exact")
 
 
 def _convert_type(x: ArrayType, *, dtype: np.dtype) -> ArrayType:

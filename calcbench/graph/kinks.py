@@ -7,30 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from calcbench.graph.arraytype import INT64, ArrayType, DTypeError, ShapeError
-from calcbench.graph.comparison import equal, not_equal, select
-from calcbench.graph.conventions import current_convention, slope_at, tie_share
-from calcbench.graph.elementwise import is_square, multiply, negative, power
+from calcbench.graph.comparison import not_equal
+from calcbench.graph.conventions import slope_at, tie_share
+from calcbench.graph.elementwise import multiply, negative, power
 from calcbench.graph.nodes import INPUT
 from calcbench.graph.primitive import (
     Masked,
     Sample,
     elementwise,
-    linearised,
     piecewise_constant,
 )
 from calcbench.graph.structural import (
-    broadcast,
-    cumsum,
-    full,
-    gather,
     literal_of,
     literal_value,
-    reshape,
-    scatter_add,
-    sum_,
     zeros,
 )
+
 
 KINKED = ((-2.0, 2.0),)
 
@@ -124,7 +116,7 @@ def _pair(winner: Any, x: Any, y: Any, active: Sequence[bool], kink: str) -> tup
 
 
 def _is_floor_of(bound: Any, x: Any) -> bool:
-    """Whether x >= bound is known, so that maximum(x, bound) is x: a square over a constant <= 0."""
+    """Whether x >= bound is known, so that maximum(x, bound) is x: a square, a constant <= 0."""
     number = literal_value(bound)
     return number is not None and number <= 0 and is_nonnegative(x)
 

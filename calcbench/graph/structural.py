@@ -9,7 +9,6 @@ import numpy as np
 
 from calcbench.graph.arraytype import (
     BOOL,
-    FLOAT64,
     INT64,
     ArrayType,
     Dim,
@@ -25,6 +24,7 @@ from calcbench.graph.primitive import (
     multilinear,
     source,
 )
+
 
 ANY = ((-2.0, 2.0),)
 
@@ -52,7 +52,9 @@ constant = source(
 )
 
 
-def full(like: Any, value: object, shape: Shape | None = None, dtype: np.dtype | None = None) -> Any:
+def full(
+    like: Any, value: object, shape: Shape | None = None, dtype: np.dtype | None = None
+) -> Any:
     """A constant value in the builder of `like`, of its type unless told otherwise."""
     literal = Literal.of(value, dtype or like.type.dtype)
     params = (("shape", like.type.shape if shape is None else shape), ("value", literal))
@@ -89,9 +91,7 @@ def _broadcast_type(x: ArrayType, *, dims: tuple[int, ...], shape: Shape) -> Arr
         extent in (1, shape[axis]) for extent, axis in zip(x.shape, dims, strict=True)
     )
     if not fits:
-        raise ShapeError(
-            f"broadcast cannot stretch {x} to {format_shape(shape)} along axes {dims}"
-        )
+        raise ShapeError(f"broadcast cannot stretch {x} to {format_shape(shape)} along axes {dims}")
     return ArrayType(shape, x.dtype)
 
 
@@ -110,9 +110,7 @@ def _broadcast(x: Any, *, dims: tuple[int, ...], shape: tuple[int, ...]) -> Any:
 
 def _unbroadcast(ct: Any, x: Any, *, dims: tuple[int, ...], shape: Shape) -> Any:
     old = aligned_shape(x.type.shape, dims, len(shape))
-    axes = tuple(
-        axis for axis in range(len(shape)) if axis not in dims or old[axis] != shape[axis]
-    )
+    axes = tuple(axis for axis in range(len(shape)) if axis not in dims or old[axis] != shape[axis])
     summed = sum_(ct, axes=axes) if axes else ct
     return reshape(summed, shape=x.type.shape) if summed.type.shape != x.type.shape else summed
 
@@ -133,9 +131,7 @@ broadcast = multilinear(
 
 def _reshape_type(x: ArrayType, *, shape: Shape) -> ArrayType:
     if ArrayType(shape, x.dtype).size != x.size:
-        raise ShapeError(
-            f"reshape cannot turn {x} of {x.size} entries into {format_shape(shape)}"
-        )
+        raise ShapeError(f"reshape cannot turn {x} of {x.size} entries into {format_shape(shape)}")
     return ArrayType(shape, x.dtype)
 
 
@@ -245,9 +241,7 @@ def _pad_type(
     if min((*high, *interior, *low), default=0) < 0 or len(low) != x.ndim:
         raise ShapeError(f"pad of {x} needs amounts >= 0 per axis, got {low}, {interior}, {high}")
     shape = [
-        extent
-        if a == b == c == 0
-        else a + b + extent + max(extent - 1, 0) * c  # type: ignore[operator,type-var]
+        extent if a == b == c == 0 else a + b + extent + max(extent - 1, 0) * c  # type: ignore[operator,type-var]
         for extent, a, b, c in zip(x.shape, low, high, interior, strict=True)
     ]
     return ArrayType(tuple(shape), x.dtype)  # type: ignore[arg-type]
