@@ -124,7 +124,7 @@ class Value:
         return negative(used(self))
 
     def __pos__(self) -> Any:
-        return self
+        return Value(self.builder, used(self).id)
 
     def __abs__(self) -> Any:
         return abs_(used(self))
@@ -220,7 +220,8 @@ def value_or_array(value: Any) -> Any:
         raise DTypeError(f"complex values are not supported yet, got {value!r}")
     if isinstance(value, list | tuple | np.ndarray) and holds_values(value):
         return stack_objects(np.array(value, dtype=object))
-    return as_array(value, "an operand")
+    array = as_array(value, "an operand")
+    return array[()] if isinstance(value, np.generic) else array
 
 
 def holds_values(value: Any) -> bool:
@@ -284,21 +285,19 @@ def place(builder: Builder, value: Any) -> Value:
         return place_array(builder, value)
     if value.builder is builder:
         return value
-    if builder.level > value.builder.level:
-        key = (id(value.builder), value.id)
-        return Value(builder, builder.capture(key, Value(value.builder, value.id), value.type))
+    if builder.recording is not None and builder.level > value.builder.level:
+        return Value(builder, builder.recording.capture_value(value))
     return transplant(builder, value)
 
 
-def place_array(builder: Builder, array: np.ndarray) -> Value:
+def place_array(builder: Builder, array: np.ndarray | np.generic) -> Value:
     """An array met while tracing is an input re-read at every call; otherwise a constant."""
-    if array.ndim == 0:
+    if isinstance(array, np.generic) or (array.ndim == 0 and builder.recording is None):
         literal = Literal.of(array)
         return Value(builder, builder.add(fill, (), (("shape", ()), ("value", literal))))
     if builder.recording is None:
         return Value(builder, builder.add(constant, (), (("value", Literal.of(array)),)))
-    kind = ArrayType(array.shape, array.dtype)
-    return Value(builder, builder.capture(id(array), array, kind))
+    return Value(builder, builder.recording.capture_array(array))
 
 
 def transplant(builder: Builder, value: Value) -> Value:
@@ -352,7 +351,7 @@ def stretch(value: Value, shape: Shape) -> Value:
 # NumPy evaluates these Python powers with other functions, whose bits differ from pow's.
 _FAST_POWERS: dict[float, Callable[[Any], Any]] = {
     2: square,
-    1: lambda x: x,
+    1: lambda x: Value(x.builder, x.id),
     0.5: sqrt,
     -1: reciprocal,
 }

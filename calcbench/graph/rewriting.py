@@ -125,13 +125,15 @@ def _fold(builder: Builder, node: Node, type: Any) -> int | None:
 def simplify(graph: Graph, rewrites: bool = True) -> Graph:
     """The graph without unused nodes, and with every exact rewrite applied.
 
-    Outputs, guards and input order are kept. `rewrites=False` only prunes.
+    Inputs come first; outputs, guards and their order are kept. `rewrites=False` only prunes.
     """
     builder = Builder()
     kept = reachable(graph.nodes, [*graph.outputs, *(g.node for g in graph.guards), *graph.inputs])
-    new: dict[int, int] = {}
+    new = {i: builder.add_typed(graph.nodes[i], graph.types[i], None) for i in graph.inputs}
     for index in kept:
         node = graph.nodes[index]
+        if node.row is INPUT:
+            continue
         moved = node._replace(operands=tuple(new[i] for i in node.operands))
         new[index] = _rewritten(builder, moved, graph, index, rewrites)
     builder.inputs = [new[i] for i in graph.inputs]
@@ -141,7 +143,7 @@ def simplify(graph: Graph, rewrites: bool = True) -> Graph:
 
 
 def _rewritten(builder: Builder, node: Node, graph: Graph, index: int, rewrites: bool) -> int:
-    if rewrites and node.row is not INPUT:
+    if rewrites:
         rule = REWRITES.get(node.row.name)
         better = rule(builder, node) if rule else None
         better = _fold(builder, node, graph.types[index]) if better is None else better

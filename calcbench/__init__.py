@@ -1,0 +1,66 @@
+"""calcbench: is a gradient right, where is it wrong, what is it exactly, and what does it cost?"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+# Public name -> module that defines it. Names load on first use (PEP 562), so that importing the
+# package needs NumPy alone.
+_EXPORTS = {
+    "ArrayType": "calcbench.graph.arraytype",
+    "CalcbenchError": "calcbench.graph.arraytype",
+    "DTypeError": "calcbench.graph.arraytype",
+    "DerivativeError": "calcbench.graph.arraytype",
+    "Dim": "calcbench.graph.arraytype",
+    "Graph": "calcbench.graph.ir",
+    "GraphError": "calcbench.graph.arraytype",
+    "ShapeError": "calcbench.graph.arraytype",
+    "TraceError": "calcbench.graph.arraytype",
+    "as_graph": "calcbench.graph.explicit",
+    "derivative": "calcbench.derivatives",
+    "detach": "calcbench.functions",
+    "digamma": "calcbench.functions",
+    "erf": "calcbench.functions",
+    "erfc": "calcbench.functions",
+    "grad": "calcbench.derivatives",
+    "hessian": "calcbench.derivatives",
+    "hvp": "calcbench.derivatives",
+    "jacfwd": "calcbench.derivatives",
+    "jacobian": "calcbench.derivatives",
+    "jacrev": "calcbench.derivatives",
+    "jvp": "calcbench.derivatives",
+    "jvp_graph": "calcbench.forward_mode.pushforward",
+    "kink_convention": "calcbench.graph.conventions",
+    "lgamma": "calcbench.functions",
+    "logsumexp": "calcbench.functions",
+    "relu": "calcbench.functions",
+    "sigmoid": "calcbench.functions",
+    "softmax": "calcbench.functions",
+    "softplus": "calcbench.functions",
+    "trace": "calcbench.derivatives",
+    "value_and_grad": "calcbench.derivatives",
+    "var": "calcbench.graph.explicit",
+    "verify": "calcbench.verification.check",
+    "vjp": "calcbench.derivatives",
+    "vjp_graph": "calcbench.reverse_mode.pullback",
+}
+_MODULES = ("subgradients", "testing")
+
+__all__ = sorted([*_EXPORTS, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"calcbench.{name}")
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'calcbench' has no attribute {name!r}")
+    value = getattr(import_module(_EXPORTS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,246 @@
+"""The recorded paths of one function, kept while what they rest on still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from calcbench.graph.arraytype import DerivativeError, as_array
+from calcbench.graph.conventions import current_convention
+from calcbench.graph.environment import Environment
+from calcbench.graph.ir import Graph
+from calcbench.graph.lifting import Value
+from calcbench.graph.nodes import Literal
+from calcbench.graph.tracing import Trace, is_static, record
+from calcbench.graph.trees import leaves_of, path_names, structure_of
+
+MAX_PATHS = 32
+
+
+class Arguments(NamedTuple):
+    """One call's arguments as leaves, which of them are differentiated, and their names."""
+
+    structure: Any
+    leaves: list[Any]
+    wanted: tuple[int, ...]
+    names: list[str]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What a path depends on besides values: structure, types, static leaves, convention."""
+        kinds = tuple(
+            (leaf if _is_hashable(leaf) else id(leaf)) if is_static(leaf) else type_of(leaf)
+            for leaf in self.leaves
+        )
+        return self.structure, kinds, self.wanted, current_convention()
+
+    @property
+    def arrays(self) -> list[Any]:
+        """The leaves that are numbers, in order: the inputs of a path's graph."""
+        return [leaf for leaf in self.leaves if not is_static(leaf)]
+
+
+def type_of(leaf: Any) -> tuple[Any, Any]:
+    """Shape and dtype of an argument leaf."""
+    return (leaf.type.shape, leaf.type.dtype) if isinstance(leaf, Value) else (leaf.shape, leaf.dtype)
+
+
+def _is_hashable(leaf: Any) -> bool:
+    try:
+        hash(leaf)
+    except TypeError:
+        return False
+    return True
+
+
+def prepare(
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    wanted_args: Sequence[int],
+    roots: Sequence[str] = (),
+) -> Arguments:
+    """The arguments of a call as leaves: arrays contiguous and of a graph dtype.
+
+    `roots` are the names of the function's parameters, for printing and for errors.
+
+    Raises
+    ------
+    DTypeError
+        If an argument to be differentiated holds integers or bools, or any holds numbers
+        calcbench has no type for.
+    """
+    structure = structure_of((args, kwargs))
+    names = _names(args, kwargs, roots)
+    leaves = [_as_leaf(v, n) for v, n in zip(leaves_of((args, kwargs)), names, strict=True)]
+    counts = [len(leaves_of(a)) for a in args]
+    wanted = [
+        position
+        for a in wanted_args
+        for position in range(sum(counts[:a]), sum(counts[: a + 1]))
+    ]
+    return Arguments(structure, leaves, tuple(wanted), names)
+
+
+def _names(args: tuple[Any, ...], kwargs: dict[str, Any], roots: Sequence[str]) -> list[str]:
+    pairs = [(roots[i] if i < len(roots) else f"x{i}", a) for i, a in enumerate(args)]
+    return [n for root, tree in (*pairs, *kwargs.items()) for n in path_names(structure_of(tree), root)]
+
+
+def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's positional parameters, as far as its code tells."""
+    code = getattr(function, "__code__", None)
+    return () if code is None else code.co_varnames[: code.co_argcount]
+
+
+def _as_leaf(leaf: Any, name: str) -> Any:
+    """A number or array as the graph takes it; anything else as it is."""
+    if type(leaf) is float:
+        return np.float64(leaf)
+    if type(leaf) is np.ndarray and leaf.dtype == np.float64 and leaf.flags.c_contiguous:
+        return leaf if leaf.ndim else leaf[()]
+    if isinstance(leaf, Value) or leaf is None or isinstance(leaf, str) or callable(leaf):
+        return leaf
+    if isinstance(leaf, np.ndarray | np.generic | int | complex) or hasattr(leaf, "__array__"):
+        return np.ascontiguousarray(as_array(leaf, name)).reshape(np.shape(leaf))[()]
+    return leaf
+
+
+class Path(NamedTuple):
+    """One recorded path and what was built from it."""
+
+    trace: Trace
+    built: Any
+    environment: Environment
+
+    def capture_values(self) -> list[Any]:
+        """What the captures hold now."""
+        return [c.snapshot if c.source is None else _current(c.source) for c in self.trace.captures]
+
+
+def _current(source: Any) -> Any:
+    return source if isinstance(source, Value) else np.ascontiguousarray(source)
+
+
+class Paths:
+    """Everything recorded of one function for one kind of use.
+
+    A path is trusted only after it was recorded twice with the same result: a function that draws
+    random numbers, counts its calls or reads what it writes gives two different recordings, and
+    is recorded anew at every call from then on. `build` turns a recorded graph into what is run.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        build: Callable[[Graph, tuple[int, ...]], Any],
+        generic: bool = True,
+        cache: bool = True,
+    ) -> None:
+        self.function = function
+        self.build = build
+        self.generic = generic
+        self.cache = cache
+        self.roots = parameter_names(function)
+        self.trusted: dict[Any, list[Path]] = {}
+        self.fresh: dict[Any, list[Path]] = {}
+
+    def candidates(self, arguments: Arguments) -> Iterator[Path]:
+        """Paths that may fit, the last used first; a new recording comes last."""
+        if self.cache and not arguments_hold_values(arguments):
+            key = arguments.key
+            known = self.trusted.get(key, [])
+            for path in list(known):
+                if path.environment.is_unchanged():
+                    yield path
+                    known.remove(path)
+                    known.insert(0, path)
+                else:
+                    known.remove(path)
+        yield self._record(arguments)
+
+    def _record(self, arguments: Arguments) -> Path:
+        trace = self.trace(arguments)
+        key = arguments.key
+        fresh = self.fresh.setdefault(key, [])
+        for path in fresh:
+            if self.cache and _agree(path.trace, trace) and path.environment.is_unchanged():
+                return self._trust(key, path, trace)
+        nested = any(isinstance(c.source, Value) for c in trace.captures)
+        # At a point where an equality test holds, its guard (the general branch) does not.
+        graph = replace(trace.graph, guards=()) if trace.isolated else trace.graph
+        built = self.build(graph, self.positions(arguments))
+        path = Path(trace, built, Environment(self.function, arrays=True))
+        lasting = not (nested or trace.mutated or trace.isolated)
+        if self.cache and lasting and not arguments_hold_values(arguments):
+            fresh.insert(0, path)
+            del fresh[MAX_PATHS:]
+        return path
+
+    def _trust(self, key: Any, path: Path, again: Trace) -> Path:
+        """Keep a path that two recordings agree on; arrays made anew by each become constants."""
+        self.fresh[key].remove(path)
+        pairs = list(zip(path.trace.captures, again.captures, strict=True))
+        captures = tuple(a if a.source is b.source else a._replace(source=None) for a, b in pairs)
+        made = any(c.source is None for c in captures)
+        kept = Path(
+            path.trace._replace(captures=captures),
+            path.built,
+            Environment(self.function, arrays=made),
+        )
+        trusted = self.trusted.setdefault(key, [])
+        trusted.insert(0, kept)
+        del trusted[MAX_PATHS:]
+        return kept
+
+    def trace(self, arguments: Arguments) -> Trace:
+        """Record the function, and refuse a point at which it jumps to an isolated value."""
+        parts = arguments.structure, arguments.leaves, arguments.names, arguments.wanted
+        trace = record(self.function, *parts, self.generic)
+        if trace.outputs:
+            _check_jump(self.function, arguments, trace)
+        return trace
+
+    def positions(self, arguments: Arguments) -> tuple[int, ...]:
+        """The wanted leaves, as positions among the graph's inputs."""
+        numbers = [i for i, leaf in enumerate(arguments.leaves) if not is_static(leaf)]
+        return tuple(numbers.index(w) for w in arguments.wanted)
+
+
+def arguments_hold_values(arguments: Arguments) -> bool:
+    """Whether an argument is itself being traced."""
+    return any(isinstance(leaf, Value) for leaf in arguments.leaves)
+
+
+def _agree(first: Trace, second: Trace) -> bool:
+    """Whether two recordings are the same program on the same captured numbers."""
+    return (
+        first.graph == second.graph
+        and first.structure == second.structure
+        and not first.mutated
+        and not second.mutated
+        and all(map(_same_leaf, first.kept, second.kept))
+        and all(
+            a.source is b.source or Literal.of(a.snapshot) == Literal.of(b.snapshot)
+            for a, b in zip(first.captures, second.captures, strict=True)
+        )
+    )
+
+
+def _same_leaf(first: Any, second: Any) -> bool:
+    return first is second or (type(first) is type(second) and repr(first) == repr(second))
+
+
+def _check_jump(function: Callable[..., Any], arguments: Arguments, trace: Trace) -> None:
+    """An error if the true branch of an equality test gives another value than the general one."""
+    parts = arguments.structure, arguments.leaves, arguments.names, arguments.wanted
+    true = record(function, *parts, generic=False, with_outputs=True)
+    for general, actual in zip(trace.outputs, true.outputs, strict=True):
+        if not np.allclose(general, actual, rtol=1e-12, atol=0.0):
+            where = f" at {trace.isolated[0]}:{trace.isolated[1]}" if trace.isolated else ""
+            raise DerivativeError(
+                f"the function jumps at this point: an equality test{where} holds, and gives "
+                f"{actual} where the general branch gives {general}; no derivative exists here"
+            )
