@@ -29,6 +29,7 @@ FAMILIES = (2.0**-5, 3 * 2.0**-7)  # the coarsest step of each ladder before it 
 RATIO = 4.0
 BATCH = 4  # rungs added at a time
 LARGEST = 2.0**22
+PROBE = 2.0**-25  # a step at which f should still move, unless it is a staircase
 SMOOTH, KINK, JUMP, ROUGH, NONFINITE = "smooth", "kink", "jump", "rough", "non-finite"
 
 
@@ -123,11 +124,13 @@ def slope_along(line: Line, noise: Array, eps: float, smallest: float) -> Slope:
     with np.errstate(all="ignore"):
         ladder = Ladder(line, line(0.0), noise, eps, smallest)
         variation, flat = movement(ladder)
+        raise_noise_to_stairs(ladder)
         refine(ladder, variation, flat)
-        kinks, keep = settle_kinks(ladder, variation)
+        coarse = worthless_coarse_rungs(ladder, flat)
+        kinks, near, gap = settle_kinks(ladder, variation)
         jumps = settle_jumps(ladder)
         rough = settle_rough(ladder, variation)
-        central = combined(ladder, 0, keep)
+        central = combined(ladder, 0, rungs_to_keep(ladder, gap, near, coarse))
         right, left = combined(ladder, 1), combined(ladder, -1)
         lost = beyond_reach(ladder)
     kinks |= np.isinf(central.error)  # no clean rung left: the kink is closer than any step
@@ -207,6 +210,48 @@ def refine(ladder: Ladder, variation: Array, flat: Mask) -> None:
             return
 
 
+def raise_noise_to_stairs(ladder: Ladder) -> None:
+    """Where f stands still at a tiny step and moves at larger ones, look for stairs in between.
+
+    The stairs of a sum with a large constant, or of arithmetic in float32, are noise that samples
+    at one spacing need not show.
+    """
+    step, tiny = FAMILIES[0], max(PROBE, ladder.smallest)
+    waiting = ~moves_at(ladder, tiny) & moves_at(ladder, step)
+    while waiting.any() and step > tiny:
+        step /= RATIO
+        stands = waiting & ~moves_at(ladder, step)
+        if stands.any():
+            height = np.where(stands, stair_height(ladder, step), 0.0)
+            ladder.noise = np.fmax(ladder.noise, height)
+        waiting &= ~stands
+
+
+def moves_at(ladder: Ladder, step: float) -> Mask:
+    right, left = ladder.pair(step)
+    return np.asarray((right != ladder.centre) | (left != ladder.centre))
+
+
+def stair_height(ladder: Ladder, step: float) -> Array:
+    """The highest rise, where values off f(x) repeat; beyond a mere kink all of them differ."""
+    heights = []
+    for side in (1, -1):
+        samples = np.array([ladder.line(side * step * k / 4) for k in range(25)])
+        rises = np.abs(np.diff(samples, axis=0))
+        repeated = np.any((rises == 0) & (samples[1:] != ladder.centre), axis=0)
+        heights.append(np.where(repeated, np.fmax.reduce(rises), 0.0))
+    return np.fmax(*heights)
+
+
+def worthless_coarse_rungs(ladder: Ladder, flat: Mask) -> Mask:
+    """Outputs for which the steps above the usual ones brought no slope into sight.
+
+    There any bounded function has quotients near zero, with bounds just as small.
+    """
+    estimate = combined(ladder, 0)
+    return np.asarray(flat | ~(estimate.error <= 0.05 * np.abs(estimate.value)))
+
+
 def finer_could_help(ladder: Ladder, estimate: Estimate) -> Mask:
     return np.asarray(ladder.bars(FAMILIES[0])[-1] < estimate.error)
 
@@ -214,22 +259,20 @@ def finer_could_help(ladder: Ladder, estimate: Estimate) -> Mask:
 # --- kinks and jumps ----------------------------------------------------------------------------
 
 
-def settle_kinks(ladder: Ladder, variation: Array) -> tuple[Mask, dict[float, Mask] | None]:
-    """Outputs whose one-sided slopes disagree at the finest visible step; and rungs to keep.
+def settle_kinks(ladder: Ladder, variation: Array) -> tuple[Mask, Mask, Array]:
+    """Outputs with a kink at x, outputs with one beside x, and the gap between the two sides.
 
-    Where the sides agree at fine steps only, the kink lies beside x: the coarse steps that straddle
-    it are dropped from the estimate.
+    At x the one-sided slopes disagree down to the finest visible step. Where they agree at fine
+    steps only, the kink lies beside x, and the coarse steps that straddle it are worthless.
     """
     right, left = combined(ladder, 1), combined(ladder, -1)
     gap = np.abs(right.value - left.value)
     slack = 4 * (right.error + left.error) + 1e-6 * variation
     suspicious = np.asarray(gap > slack)
-    if not suspicious.any():
-        return suspicious, None
     while (suspicious & (ladder.bars(FAMILIES[0])[-1] < gap / 64)).any() and ladder.descend():
         pass
     kinks = suspicious & (finest_visible_gap(ladder, gap) > gap / 2)
-    return kinks, rungs_to_keep(ladder, gap, suspicious & ~kinks)
+    return kinks, suspicious & ~kinks, gap
 
 
 def side_gaps(ladder: Ladder, family: float) -> Array:
@@ -245,8 +288,13 @@ def finest_visible_gap(ladder: Ladder, gap: Array) -> Array:
     return found
 
 
-def rungs_to_keep(ladder: Ladder, gap: Array, near: Mask) -> dict[float, Mask]:
-    return {family: ~near | (side_gaps(ladder, family) < gap / 4) for family in FAMILIES}
+def rungs_to_keep(ladder: Ladder, gap: Array, near: Mask, coarse: Mask) -> dict[float, Mask]:
+    """Per family and step, the outputs whose central quotients are to be trusted."""
+    usual = np.arange(ladder.low, ladder.high)[:, None] >= 0
+    return {
+        family: (~near | (side_gaps(ladder, family) < gap / 4)) & (~coarse | usual)
+        for family in FAMILIES
+    }
 
 
 def settle_jumps(ladder: Ladder) -> Mask:
@@ -288,4 +336,4 @@ def unsettled(ladder: Ladder, variation: Array) -> Mask:
 
 def moves_on(side: Estimate, variation: Array) -> Mask:
     size = np.fmax(np.abs(side.value), variation)
-    return np.asarray((side.truncation > 0.05 * size) & (side.truncation > side.rounding))
+    return np.asarray((side.truncation > 0.05 * size) & (side.truncation > 10 * side.rounding))
