@@ -15,6 +15,7 @@ from calcbench.graph.conventions import kink_convention
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Paths, prepare
+from calcbench.graph.rewriting import simplify
 from calcbench.graph.tracing import Trace, record
 from calcbench.graph.trees import leaves_of
 from calcbench.programs import (
@@ -78,7 +79,8 @@ def trace(function: Function, *examples: Any, **named: Any) -> Graph:
     """
     paths = Paths(function, _no_program)
     arguments = prepare(examples, named, (), paths.roots)
-    return record(function, arguments.structure, arguments.leaves, arguments.names).graph
+    raw = record(function, arguments.structure, arguments.leaves, arguments.names).graph
+    return simplify(raw)
 
 
 def _no_program(graph: Graph, wrt: tuple[int, ...]) -> Program:

@@ -14,7 +14,7 @@ from calcbench.graph.primitive import Masked
 from calcbench.graph.rewriting import simplify
 
 
-def pushforward(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
+def jvp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
     """The graph (x, dx) -> (y, dy) of a graph x -> y.
 
     Parameters
@@ -40,26 +40,27 @@ def pushforward(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
     >>> import numpy as np
     >>> import calcbench as cb
     >>> from calcbench.graph.interpreter import evaluate
-    >>> g = pushforward(cb.trace(np.sin, 0.0))
+    >>> g = cb.jvp_graph(cb.trace(np.sin, 0.0))
     >>> [float(v) for v in evaluate(g, np.float64(0.0), np.float64(3.0))]
     [0.0, 3.0]
     """
     positions = _float_inputs(graph) if wrt is None else tuple(wrt)
     with paused_collection():
-        builder = Builder()
-        ids = inline(graph, builder, [_copy_input(graph, builder, i) for i in graph.inputs])
-        count = len(builder.nodes)
-        tangents: dict[int, Any] = {
-            ids[graph.inputs[p]]: _tangent_input(graph, builder, p) for p in positions
-        }
-        _sweep(builder, count, tangents)
-        outputs = [ids[i] for i in graph.outputs]
-        pushed = [
-            or_zeros(tangents.get(i), Value(builder, i)).id
-            for i in outputs
-            if builder.types[i].is_float
-        ]
-        return simplify(builder.freeze([*outputs, *pushed]))
+        return simplify(_pushed(graph, positions))
+
+
+def _pushed(graph: Graph, positions: Sequence[int]) -> Graph:
+    builder = Builder()
+    ids = inline(graph, builder, [_copy_input(graph, builder, i) for i in graph.inputs])
+    count = len(builder.nodes)
+    tangents: dict[int, Any] = {
+        ids[graph.inputs[p]]: _tangent_input(graph, builder, p) for p in positions
+    }
+    _sweep(builder, count, tangents)
+    outputs = [ids[i] for i in graph.outputs]
+    floats = [i for i in outputs if builder.types[i].is_float]
+    pushed = [or_zeros(tangents.get(i), Value(builder, i)).id for i in floats]
+    return builder.freeze([*outputs, *pushed])
 
 
 def _float_inputs(graph: Graph) -> tuple[int, ...]:
@@ -126,3 +127,6 @@ def _replaced(row: Any, operands: list[Value], position: int, tangent: Any, para
 
 def _apply(row: Any, operands: list[Value], position: int, operand: Any, params: Any) -> Any:
     return row(*operands[:position], operand, *operands[position + 1 :], **params)
+
+
+pushforward = jvp_graph

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from calcbench.graph.ir import Graph
+from calcbench.graph.ir import Graph, paused_collection
 from calcbench.graph.nodes import INPUT, Literal, Node
 from calcbench.graph.structural import aligned_shape, broadcast, fill
 
@@ -41,11 +41,13 @@ class Plan:
         self.graph = graph
         self.late = tuple(graph.inputs[p] for p in late)
         self.early = tuple(i for i in graph.inputs if i not in frozenset(self.late))
-        calls, self.template = _calls(graph)
-        later = _dependents(calls, self.late)
-        ordered = [c for c in calls if c.node not in later], [c for c in calls if c.node in later]
-        self.first, self.second = _with_deaths(graph, *ordered)
-        self.owned = {call.out for call in ordered[1 if self.late else 0]}
+        with paused_collection():
+            calls, self.template = _calls(graph)
+            later = _dependents(calls, self.late)
+            early = [c for c in calls if c.node not in later]
+            sweep = [c for c in calls if c.node in later]
+            self.first, self.second = _with_deaths(graph, early, sweep)
+        self.owned = {call.out for call in (sweep if self.late else early)}
 
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """The outputs for all inputs in the graph's order; fresh arrays, aliasing nothing."""
@@ -119,8 +121,11 @@ def _calls(graph: Graph) -> tuple[list[_Call], list[Any]]:
         if getattr(node.row, "kind", None) == "source":
             template[index] = node.row.numpy(**dict(node.params))
         elif node.row is not INPUT:
-            calls += thin.prepare(index, node)
-            calls.append(_Call(_bound(node), thin.operands(index, node), index, index))
+            operands = node.operands
+            if len(operands) > 1 and graph.types[index].shape:
+                calls += thin.prepare(node)
+                operands = thin.operands(node)
+            calls.append(_Call(_bound(node), operands, index, index))
         for expected in guarded.get(index, ()):
             template.append(None)
             calls.append(_Call(_check(expected), (index,), len(template) - 1, index))
@@ -163,11 +168,11 @@ class _Thinner:
         self.template = template
         self.slots: dict[int, int] = {}
 
-    def operands(self, index: int, node: Node) -> tuple[int, ...]:
+    def operands(self, node: Node) -> tuple[int, ...]:
         thin = self._thin_operands(node)
         return tuple(self.slots[i] if i in thin else i for i in node.operands)
 
-    def prepare(self, index: int, node: Node) -> list[_Call]:
+    def prepare(self, node: Node) -> list[_Call]:
         """The calls that make the thin operands of `node`, where they are not made yet."""
         made = []
         for operand in self._thin_operands(node):
@@ -176,7 +181,7 @@ class _Thinner:
         return made
 
     def _thin_operands(self, node: Node) -> set[int]:
-        if getattr(node.row, "scalar", None) is None or len(node.operands) < 2:
+        if getattr(node.row, "scalar", None) is None:
             return set()
         thin = {i for i in node.operands if self._is_stretched(i)}
         return thin if len(thin) < len(set(node.operands)) else set()

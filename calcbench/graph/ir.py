@@ -14,6 +14,7 @@ from calcbench.graph.arraytype import ArrayType, GraphError, as_array, check_bou
 from calcbench.graph.nodes import INPUT, Guard, Literal, Node, Origin, Params, Row
 from calcbench.graph.printing import format_graph
 
+_new_node = tuple.__new__  # what Node(...) calls, without the detour: this is the hottest line
 Meaning = Callable[[Node, list[Any]], Any]
 
 
@@ -161,22 +162,22 @@ class Builder:
         self, row: Row, operands: tuple[int, ...], params: Params = (), epoch: int = 0
     ) -> int:
         """The id of the node, new or already there."""
-        node = Node(row, operands, params, epoch)
+        node = _new_node(Node, (row, operands, params, epoch))
         found = self._numbers.get(node)
-        return self._append(node) if found is None else found
-
-    def _append(self, node: Node) -> int:
-        key = (node.row, *[self.types[i] for i in node.operands], node.params)
+        if found is not None:
+            return found
+        types = self.types
+        key = (row, params, *[types[i] for i in operands])
         known = self._inferred.get(key)
         if known is None:
-            types = [self.types[i] for i in node.operands]
-            known = node.row.infer(*types, **dict(node.params))
+            known = row.infer(*key[2:], **dict(params))
             self._inferred[key] = known
-        return self._record(node, known)
-
-    def _record(self, node: Node, type: ArrayType) -> int:
-        origin = None if self.recording is None else self.recording.origin()
-        return self.add_typed(node, type, origin)
+        recording = self.recording
+        index = self._numbers[node] = len(types)
+        self.nodes.append(node)
+        types.append(known)
+        self.origins.append(None if recording is None else recording.origin())
+        return index
 
     def add_typed(self, node: Node, type: ArrayType, origin: Origin) -> int:
         """The id of a node whose type is known, as when a graph is copied."""

@@ -185,15 +185,29 @@ def used(value: Value) -> Value:
 
 def binary(row: Primitive, a: Any, b: Any) -> Any:
     """Apply a binary row as NumPy's operator would: promote, broadcast, then one node."""
-    if type(a) is Value and type(b) is Value:
-        builder = a.builder
-        if builder is b.builder and a.alias is None and b.alias is None and builder.level >= 0:
-            first, second = builder.types[a.id], builder.types[b.id]
-            if (first is second or first == second) and first.dtype.kind == "f":
-                return Value(builder, builder.add(row, (a.id, b.id)))
+    pair = _alike(a, b) if type(a) is Value else _alike(b, a)[::-1] if type(b) is Value else ()
+    if pair:
+        builder = pair[0].builder
+        return Value(builder, builder.add(row, (pair[0].id, pair[1].id)))
     if not is_liftable(a) or not is_liftable(b):
         return NotImplemented
     return row(*promote((a, b), to_float=row.name in FLOAT_ONLY))
+
+
+def _alike(a: Any, b: Any) -> tuple[Any, ...]:
+    """The pair (a, b) where nothing needs promoting: the usual case, and the hot one."""
+    builder = a.builder
+    if a.alias is not None or builder.level < 0:
+        return ()
+    kind = builder.types[a.id]
+    if kind.dtype.kind != "f":
+        return ()
+    if type(b) is Value:
+        second = builder.types[b.id] if b.builder is builder and b.alias is None else None
+        return (a, b) if second is kind or second == kind else ()
+    if type(b) is float or type(b) is int:
+        return a, Value(builder, builder.add(fill, (), _fill_params(b, kind.dtype, kind.shape)))
+    return ()
 
 
 def is_liftable(value: object) -> bool:
@@ -270,13 +284,13 @@ def enter(builder: Builder, value: Any, dtype: np.dtype, shape: Shape) -> Value:
 
 def _fill_params(value: float, dtype: np.dtype, shape: Shape) -> Any:
     # 0.0 == -0.0 and would share a cache entry.
-    literal = Literal.of(value, dtype) if value == 0 else _literal(value, dtype)
-    return ("shape", shape), ("value", literal)
+    make = _literal_params.__wrapped__ if value == 0 else _literal_params
+    return make(value, dtype, shape)
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _literal(value: float, dtype: np.dtype) -> Literal:
-    return Literal.of(value, dtype)
+def _literal_params(value: float, dtype: np.dtype, shape: Shape) -> Any:
+    return ("shape", shape), ("value", Literal.of(value, dtype))
 
 
 def place(builder: Builder, value: Any) -> Value:
@@ -322,7 +336,7 @@ def subgraph(builder: Builder, outputs: list[int]) -> Graph:
     new = {old: rank for rank, old in enumerate(kept)}
     nodes = [builder.nodes[i] for i in kept]
     return Graph(
-        tuple(n._replace(operands=tuple(new[i] for i in n.operands)) for n in nodes),
+        tuple(n.with_operands(tuple(new[i] for i in n.operands)) for n in nodes),
         tuple(builder.types[i] for i in kept),
         tuple(new[i] for i in kept if builder.nodes[i].row is INPUT),
         tuple(new[i] for i in outputs),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.elementwise import add, divide, multiply, negative, subtract
 from calcbench.graph.ir import Builder, Graph, reachable
 from calcbench.graph.kinks import abs_
@@ -108,18 +109,26 @@ REWRITES: dict[str, Rewrite] = {
 }
 
 
-def _fold(builder: Builder, node: Node, type: Any) -> int | None:
-    """An elementwise row of equal-shaped fills is a fill, computed by the row's NumPy value."""
-    if "exact" not in node.row.facts or getattr(node.row, "scalar", None) is None:  # type: ignore[attr-defined]
+def _fold(builder: Builder, node: Node, type: ArrayType) -> int | None:
+    """An exact elementwise row of fills is a fill, computed by the row's NumPy value."""
+    nodes = builder.nodes
+    for operand in node.operands:
+        if nodes[operand].row is not fill:
+            return None
+    row: Any = node.row
+    if not node.operands or "exact" not in row.facts or row.scalar is None:
         return None
-    fills = [builder.nodes[i] for i in node.operands]
-    if not fills or any(f.row is not fill for f in fills):
-        return None
-    numbers: list[Any] = [dict(f.params)["value"].array[()] for f in fills]  # type: ignore[attr-defined]
+    numbers = [literal_array(nodes[i]) for i in node.operands]
     with np.errstate(all="ignore"):
-        result = node.row.numpy(*numbers, **dict(node.params))
+        result = row.numpy(*numbers, **dict(node.params))
     literal = Literal.of(result, type.dtype)
     return builder.add(fill, (), (("shape", type.shape), ("value", literal)))
+
+
+def literal_array(node: Node) -> Any:
+    """The number of a fill node, in its dtype."""
+    value: Any = dict(node.params)["value"]
+    return value.array[()]
 
 
 def simplify(graph: Graph, rewrites: bool = True) -> Graph:
@@ -127,47 +136,53 @@ def simplify(graph: Graph, rewrites: bool = True) -> Graph:
 
     Inputs come first; outputs, guards and their order are kept. `rewrites=False` only prunes.
     """
+    return prune(_rewritten(graph, rewrites))
+
+
+def _rewritten(graph: Graph, rewrites: bool) -> Graph:
     builder = Builder()
-    kept = reachable(graph.nodes, [*graph.outputs, *(g.node for g in graph.guards), *graph.inputs])
-    new = {i: builder.add_typed(graph.nodes[i], graph.types[i], None) for i in graph.inputs}
-    for index in kept:
+    new = [-1] * len(graph.nodes)
+    for index in graph.inputs:
+        new[index] = builder.add_typed(graph.nodes[index], graph.types[index], None)
+    for index in _needed(graph):
         node = graph.nodes[index]
-        if node.row is INPUT:
-            continue
-        moved = node._replace(operands=tuple(new[i] for i in node.operands))
-        new[index] = _rewritten(builder, moved, graph, index, rewrites)
+        if node.row is not INPUT:
+            moved = node.with_operands(tuple([new[i] for i in node.operands]))
+            better = _better(builder, moved, graph.types[index]) if rewrites else None
+            if better is None:
+                better = builder.add_typed(moved, graph.types[index], graph.origins[index])
+            new[index] = better
     builder.inputs = [new[i] for i in graph.inputs]
     for guard in graph.guards:
         builder.guard(new[guard.node], guard.expected.array)
-    return prune(builder.freeze([new[i] for i in graph.outputs]))
+    return builder.freeze([new[i] for i in graph.outputs])
 
 
-def _rewritten(builder: Builder, node: Node, graph: Graph, index: int, rewrites: bool) -> int:
-    if rewrites:
-        rule = REWRITES.get(node.row.name)
-        better = rule(builder, node) if rule else None
-        better = _fold(builder, node, graph.types[index]) if better is None else better
-        if better is not None:
-            return better
-    return builder.add_typed(node, graph.types[index], graph.origins[index])
+def _better(builder: Builder, node: Node, type: ArrayType) -> int | None:
+    rule = REWRITES.get(node.row.name)
+    better = rule(builder, node) if rule else None
+    return _fold(builder, node, type) if better is None else better
+
+
+def _needed(graph: Graph) -> list[int]:
+    guarded = [g.node for g in graph.guards]
+    return reachable(graph.nodes, [*graph.outputs, *guarded, *graph.inputs])
 
 
 def prune(graph: Graph) -> Graph:
     """The graph without the nodes that neither an output nor a guard needs; inputs stay."""
-    kept = reachable(graph.nodes, [*graph.outputs, *(g.node for g in graph.guards), *graph.inputs])
+    kept = _needed(graph)
     if len(kept) == len(graph.nodes):
         return graph
-    new = {old: rank for rank, old in enumerate(kept)}
+    new = [-1] * len(graph.nodes)
+    for rank, index in enumerate(kept):
+        new[index] = rank
+    nodes = [graph.nodes[i] for i in kept]
     return Graph(
-        tuple(_moved(graph.nodes[i], new) for i in kept),
-        tuple(graph.types[i] for i in kept),
-        tuple(new[i] for i in graph.inputs),
-        tuple(new[i] for i in graph.outputs),
-        tuple(g._replace(node=new[g.node]) for g in graph.guards),
-        tuple(graph.origins[i] for i in kept),
+        tuple([n.with_operands(tuple([new[i] for i in n.operands])) for n in nodes]),
+        tuple([graph.types[i] for i in kept]),
+        tuple([new[i] for i in graph.inputs]),
+        tuple([new[i] for i in graph.outputs]),
+        tuple([g._replace(node=new[g.node]) for g in graph.guards]),
+        tuple([graph.origins[i] for i in kept]),
     )
-
-
-def _moved(node: Node, new: dict[int, int]) -> Node:
-    return node._replace(operands=tuple(new[i] for i in node.operands))
-

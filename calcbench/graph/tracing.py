@@ -17,7 +17,6 @@ from calcbench.graph.dispatch import concrete_of
 from calcbench.graph.ir import Builder, Graph, numpy_meaning, paused_collection
 from calcbench.graph.lifting import CLOSED, Value, place, used, value_or_array
 from calcbench.graph.nodes import INPUT, Origin
-from calcbench.graph.rewriting import simplify
 from calcbench.graph.trees import leaves_of, path_names, rebuild, structure_of
 
 _PACKAGE = str(FilePath(__file__).resolve().parents[1])
@@ -55,7 +54,7 @@ class FunctionRecording:
 
     def origin(self) -> Origin:
         """File and line of the innermost frame outside the package."""
-        frame = sys._getframe(3)
+        frame = sys._getframe(2)
         while frame.f_code.co_filename in _OWN_FILES and frame.f_back is not None:
             frame = frame.f_back
         key = (frame.f_code, frame.f_lasti)
@@ -234,7 +233,7 @@ def _finish(recording: FunctionRecording, result: Any, with_outputs: bool) -> Tr
     compared = with_outputs or recording.isolated
     outputs = tuple(recording.concrete(v.id) for v in values) if compared else ()
     inputs = [*builder.inputs, *(c.node for c in recording.captures)]
-    graph = simplify(builder.freeze([v.id for v in values], inputs))
+    graph = builder.freeze([v.id for v in values], inputs)
     isolated = builder.origins[recording.isolated[0]] if recording.isolated else None
     return Trace(
         graph, tuple(recording.captures), structure, kept, recording.mutated, outputs, isolated

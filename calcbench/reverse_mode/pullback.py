@@ -14,7 +14,7 @@ from calcbench.graph.primitive import Masked
 from calcbench.graph.rewriting import simplify
 
 
-def pullback(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
+def vjp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
     """The graph (x, ct_y) -> (y, ct_x) of a graph x -> y.
 
     Parameters
@@ -40,26 +40,30 @@ def pullback(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
     >>> import numpy as np
     >>> import calcbench as cb
     >>> from calcbench.graph.interpreter import evaluate
-    >>> g = pullback(cb.trace(lambda x, y: x * y, 2.0, 5.0))
+    >>> g = cb.vjp_graph(cb.trace(lambda x, y: x * y, 2.0, 5.0))
     >>> [float(v) for v in evaluate(g, np.float64(2.0), np.float64(5.0), np.float64(1.0))]
     [10.0, 5.0, 2.0]
     """
     floats = tuple(p for p, i in enumerate(graph.inputs) if graph.types[i].is_float)
     positions = floats if wrt is None else tuple(wrt)
     with paused_collection():
-        builder = Builder()
-        ids = inline(graph, builder, _copy_inputs(graph, builder))
-        count = len(builder.nodes)
-        outputs = [ids[i] for i in graph.outputs]
-        wanted = [ids[graph.inputs[p]] for p in positions]
-        cotangents: dict[int, Any] = {}
-        for rank, index in enumerate(outputs):
-            if builder.types[index].is_float:
-                seed = builder.add_input(f"ct{rank}", builder.types[index])
-                _accumulate(cotangents, index, Value(builder, seed))
-        walk(builder, range(count), cotangents, wanted)
-        pulled = [or_zeros(cotangents.get(i), Value(builder, i)).id for i in wanted]
-        return simplify(builder.freeze([*outputs, *pulled]))
+        return simplify(_pulled(graph, positions))
+
+
+def _pulled(graph: Graph, positions: Sequence[int]) -> Graph:
+    builder = Builder()
+    ids = inline(graph, builder, _copy_inputs(graph, builder))
+    count = len(builder.nodes)
+    outputs = [ids[i] for i in graph.outputs]
+    wanted = [ids[graph.inputs[p]] for p in positions]
+    cotangents: dict[int, Any] = {}
+    for rank, index in enumerate(outputs):
+        if builder.types[index].is_float:
+            seed = builder.add_input(f"ct{rank}", builder.types[index])
+            _accumulate(cotangents, index, Value(builder, seed))
+    walk(builder, range(count), cotangents, wanted)
+    pulled = [or_zeros(cotangents.get(i), Value(builder, i)).id for i in wanted]
+    return builder.freeze([*outputs, *pulled])
 
 
 def _copy_inputs(graph: Graph, builder: Builder) -> list[int]:
@@ -144,3 +148,6 @@ def _transposed_tangent(
     for operand, tangent in zip(operands, tangents, strict=True):
         if tangent is not None and tangent.id in shares:
             yield operand.id, shares[tangent.id]
+
+
+pullback = vjp_graph
