@@ -30,7 +30,9 @@ def cospi_kernel(x: float) -> float:
 
 def sinc_kernel(x: float) -> float:
     """sin(pi x) / (pi x), and 1 at 0."""
-    return 1.0 if x == 0.0 else math.sin(math.pi * x) / (math.pi * x)
+    if x == 0.0:
+        return 1.0
+    return math.nan if math.isinf(x) else math.sin(math.pi * x) / (math.pi * x)
 
 
 def _sine_derivative(x: float, order: int) -> float:
@@ -51,7 +53,7 @@ def sinc_derivative_kernel(x: float, order: int) -> float:
     """
     u = math.pi * x
     if not math.isfinite(u):
-        return 0.0 if math.isinf(u) else u
+        return math.nan
     if abs(u) > max(order, 1):
         s = sinpi_kernel(x) / u
         for k in range(1, order + 1):
@@ -130,6 +132,8 @@ def polygamma_kernel(x: float, order: int) -> float:
     (-1)^(n+1) n! zeta(n+1, x), with Hurwitz' zeta by Euler and Maclaurin's formula from the first
     x + k >= 10 + 2n on (NIST DLMF 5.15.1, 25.11.28).
     """
+    if math.isinf(x):
+        return 0.0 if x > 0.0 else math.nan
     if x <= 0.0 and x == math.floor(x):
         if order % 2:
             return math.inf
@@ -148,7 +152,7 @@ def _zeta(x: float, s: float, far: float) -> float:
     """Sum of (x + k)^-s over k >= 0: term by term up to `far`, or until the rest is nothing."""
     total = 0.0
     while x < far:
-        term = x**-s
+        term: float = x**-s
         total += term
         x += 1.0
         if x > 1.0 and term < 1e-18 * total:
@@ -159,7 +163,7 @@ def _zeta(x: float, s: float, far: float) -> float:
 def _zeta_tail(x: float, s: float) -> float:
     """Sum of (x + k)^-s over k >= 0, for x above 10 + 2s."""
     y = 1.0 / (x * x)
-    term = s * x**-s / x  # s (s+1) ... (s+2j-2) x^(-s-2j+1), times B_2j / (2j)! below
+    term: float = s * x**-s / x  # s (s+1) ... (s+2j-2) x^(-s-2j+1), times B_2j / (2j)! below
     tail = term / 12.0
     term *= (s + 1.0) * (s + 2.0) * y
     tail -= term / 720.0
@@ -173,4 +177,5 @@ def _zeta_tail(x: float, s: float) -> float:
     tail -= term * 691.0 / 1307674368000.0
     term *= (s + 11.0) * (s + 12.0) * y
     tail += term / 74724249600.0
-    return x**-s * (x / (s - 1.0) + 0.5) + tail
+    power: float = x**-s
+    return power * (x / (s - 1.0) + 0.5) + tail

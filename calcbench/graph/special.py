@@ -13,7 +13,7 @@ import numpy as np
 
 from calcbench.graph.arraytype import ArrayType, DerivativeError
 from calcbench.graph.elementwise import REAL, exp, square
-from calcbench.graph.primitive import Infer, Sample, elementwise, same_types
+from calcbench.graph.primitive import Infer, Primitive, Sample, elementwise, same_types
 
 
 HIGHEST_ORDER = 169  # 170! is the largest factorial in float64
@@ -75,7 +75,7 @@ lgamma = elementwise(
     "lgamma", _scipy("gammaln"), lambda sp, x: sp.log(sp.Abs(sp.gamma(x))), "math.lgamma({0})",
     lambda z, x: (digamma(x),), samples=_samples(*_GAMMA_DOMAIN), facts="transcendental",
 )  # fmt: skip
-digamma = elementwise(
+digamma: Primitive = elementwise(
     "digamma", _scipy("psi"), "digamma", "digamma_kernel({0})",
     lambda z, x: (polygamma(x, order=1),), samples=_samples(*_GAMMA_DOMAIN),
     facts="transcendental",
@@ -90,7 +90,7 @@ def _polygamma(x: Any, *, order: int) -> Any:
     return (zeta * ((-1.0) ** (order + 1) * math.factorial(order))).astype(x.dtype)[()]
 
 
-polygamma = elementwise(
+polygamma: Primitive = elementwise(
     "polygamma", _polygamma, lambda sp, x, *, order: sp.polygamma(order, x),
     "polygamma_kernel({0}, order)", lambda z, x, *, order: (polygamma(x, order=order + 1),),
     infer=_ordered("polygamma"), samples=_samples(*_GAMMA_DOMAIN, order=1)
@@ -110,7 +110,7 @@ def _sine_derivative(x: Any, order: int) -> Any:
 def _sinc_derivative(x: Any, *, order: int) -> Any:
     """The recurrence of `calcbench.graph.kernels.sinc_derivative_kernel`, in both directions."""
     wide = np.asarray(x, dtype=np.float64)
-    wide, u = np.where(np.isinf(wide), 0.0, wide), np.pi * wide
+    u = np.pi * wide
     far = np.abs(u) > order
     divisor = np.where(far, u, 1.0)
     up = _sine_derivative(wide, 0) / divisor
@@ -119,8 +119,7 @@ def _sinc_derivative(x: Any, *, order: int) -> Any:
     factor, down = np.where(far, 0.0, u), np.zeros_like(u)
     for k in range(2 * order + 24, order, -1):
         down = (_sine_derivative(wide, k) - factor * down) / k
-    result = np.pi**order * np.where(far, up, down)
-    return np.where(np.isinf(x), 0.0, result).astype(x.dtype)[()]
+    return (np.pi**order * np.where(far, up, down)).astype(x.dtype)[()]
 
 
 def _sinc_derivative_in_sympy(sp: Any, x: Any, *, order: int) -> Any:
@@ -128,7 +127,7 @@ def _sinc_derivative_in_sympy(sp: Any, x: Any, *, order: int) -> Any:
     return sp.diff(sp.sin(sp.pi * t) / (sp.pi * t), t, order).subs(t, x)
 
 
-sinc_derivative = elementwise(
+sinc_derivative: Primitive = elementwise(
     "sinc_derivative", _sinc_derivative, _sinc_derivative_in_sympy,
     "sinc_derivative_kernel({0}, order)",
     lambda z, x, *, order: (sinc_derivative(x, order=order + 1),),
