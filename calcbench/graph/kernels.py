@@ -133,7 +133,9 @@ def polygamma_kernel(x: float, order: int) -> float:
     x + k >= 10 + 2n on (NIST DLMF 5.15.1, 25.11.28).
     """
     if math.isinf(x):
-        return 0.0 if x > 0.0 else math.nan
+        if x < 0.0:
+            return math.nan
+        return 0.0 if order % 2 else -0.0
     if x <= 0.0 and x == math.floor(x):
         if order % 2:
             return math.inf
@@ -177,5 +179,6 @@ def _zeta_tail(x: float, s: float) -> float:
     tail -= term * 691.0 / 1307674368000.0
     term *= (s + 11.0) * (s + 12.0) * y
     tail += term / 74724249600.0
-    power: float = x**-s
-    return power * (x / (s - 1.0) + 0.5) + tail
+    integral: float = x ** (1.0 - s) / (s - 1.0)
+    half: float = 0.5 * x**-s
+    return integral + (half + tail)

@@ -159,7 +159,7 @@ def _kept(result: Any, x: Any, axes: Axes, keepdims: bool) -> Any:
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """`numpy.linalg.norm`: of vectors along one axis, of matrices along two, else of all entries."""
+    """`numpy.linalg.norm`: of vectors along one axis, of matrices along two, or of all entries."""
     x = promote((x,), to_float=True)[0]
     axes = _as_axes(axis, x.type.ndim)
     flat = axis is None and (ord is None or (len(axes) == 1 and _is_two(ord)))

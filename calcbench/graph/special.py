@@ -71,8 +71,17 @@ erfc = elementwise(
 
 _GAMMA_DOMAIN = ((0.1, 4.0), (-0.9, -0.1), (-2.8, -2.2))
 
+
+def _lgamma(x: Any) -> Any:
+    """log |gamma(x)|, where SciPy's is wrong: next to 0 from below, and at -inf (as in C)."""
+    size = np.abs(x)
+    near_zero = np.where(size < 1e-20, -np.log(size), _gammaln(x))
+    return np.where(x == -math.inf, x.dtype.type(math.inf), near_zero)[()]
+
+
+_gammaln = _scipy("gammaln")
 lgamma = elementwise(
-    "lgamma", _scipy("gammaln"), lambda sp, x: sp.log(sp.Abs(sp.gamma(x))), "math.lgamma({0})",
+    "lgamma", _lgamma, lambda sp, x: sp.log(sp.Abs(sp.gamma(x))), "math.lgamma({0})",
     lambda z, x: (digamma(x),), samples=_samples(*_GAMMA_DOMAIN), facts="transcendental",
 )  # fmt: skip
 digamma: Primitive = elementwise(
@@ -86,8 +95,13 @@ def _polygamma(x: Any, *, order: int) -> Any:
     """(-1)^(n+1) n! zeta(n + 1, x), in float64 whatever x is (NIST DLMF 5.15.1)."""
     import scipy.special
 
-    zeta = scipy.special.zeta(order + 1.0, np.asarray(x, dtype=np.float64))
-    return (zeta * ((-1.0) ** (order + 1) * math.factorial(order))).astype(x.dtype)[()]
+    wide = np.asarray(x, dtype=np.float64)
+    zeta = scipy.special.zeta(order + 1.0, wide)
+    regular = zeta * ((-1.0) ** (order + 1) * math.factorial(order))
+    poles = (wide <= 0) & (wide == np.floor(wide))
+    at_pole = math.inf if order % 2 else np.where(wide == 0, -np.copysign(math.inf, wide), math.nan)
+    result = np.where(poles, at_pole, regular)
+    return np.where(wide == -math.inf, math.nan, result).astype(x.dtype)[()]
 
 
 polygamma: Primitive = elementwise(
@@ -100,11 +114,20 @@ polygamma: Primitive = elementwise(
 # --- sinc ------------------------------------------------------------------------------------
 
 
+# Written as in the kernels, operation by operation, so that both give the same digits.
+
+
+def _sinpi(x: Any) -> Any:
+    r = np.fmod(x, 2.0)
+    size = np.abs(r)
+    folded = np.where(size > 1.5, size - 2.0, np.where(size > 0.5, 1.0 - size, size))
+    return np.sin(np.pi * (np.copysign(1.0, r) * folded))
+
+
 def _sine_derivative(x: Any, order: int) -> Any:
-    """sin(pi x + order pi/2), the argument reduced before pi multiplies it."""
-    r = np.remainder(x + 0.5 * (order % 4), 2.0)
-    quarter = np.where(r < 0.5, r, np.where(r < 1.5, 1.0 - r, r - 2.0))
-    return np.sin(np.pi * quarter)
+    """sin(pi x + order pi/2)."""
+    value = _sinpi(0.5 - np.abs(np.fmod(x, 2.0))) if order % 2 else _sinpi(x)
+    return -value if order % 4 >= 2 else value
 
 
 def _sinc_derivative(x: Any, *, order: int) -> Any:
