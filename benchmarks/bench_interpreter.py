@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import autograd
@@ -17,6 +18,8 @@ from autograd.core import make_vjp
 from harness import Timing, interleave, machine, report
 
 import calcbench as cb
+from calcbench.graph.tracing import record
+from calcbench.graph.trees import structure_of
 
 
 def chain(x: Any, operations: int) -> Any:
@@ -56,9 +59,12 @@ def recording(operations: int, rounds: int) -> list[Timing]:
     example = cb.trace(lambda x: chain(x, operations), 0.3)
     expected = float(chain(0.3, operations))
     assert float(example.bind(x=0.3)) == expected
+    program = partial(chain, operations=operations)
+    arguments = structure_of(((0.3,), {})), [np.float64(0.3)]
     calls = {
-        "calcbench": lambda: cb.trace(lambda x: chain(x, operations), 0.3),
-        "autograd": lambda: make_vjp(lambda x: chain(x, operations), 0.3),
+        "record": partial(record, program, *arguments),
+        "record and simplify": partial(cb.trace, program, 0.3),
+        "autograd": partial(make_vjp, program, 0.3),
     }
     rows = interleave("record, per operation", operations, calls, "autograd", rounds)
     return [_per(row, operations) for row in rows]
@@ -66,7 +72,13 @@ def recording(operations: int, rounds: int) -> list[Timing]:
 
 def _per(row: Timing, count: int) -> Timing:
     return Timing(
-        row.problem, row.size, row.who, row.median / count, row.low / count, row.high / count, row.ratio
+        row.problem,
+        row.size,
+        row.who,
+        row.median / count,
+        row.low / count,
+        row.high / count,
+        row.ratio,
     )
 
 
@@ -76,7 +88,7 @@ def transforms(operations: int, rounds: int) -> list[Timing]:
     rows = []
     for name, transform in (("jvp_graph", cb.jvp_graph), ("vjp_graph", cb.vjp_graph)):
         written = len(transform(graph))
-        calls = {name: lambda transform=transform: transform(graph)}
+        calls = {name: partial(transform, graph)}
         (row,) = interleave("transform, per node written", operations, calls, name, rounds)
         rows.append(_per(row, written))
     return rows
@@ -86,12 +98,12 @@ def gradients(sizes: list[int], rounds: int) -> list[Timing]:
     """Seconds of a gradient whose recording is cached, beside autograd's."""
     rows = []
     for name, function in FUNCTIONS.items():
-        ours = cb.grad(lambda x, function=function: function(np, x))
-        theirs = autograd.grad(lambda x, function=function: function(anp, x))
+        ours = cb.grad(partial(function, np))
+        theirs = autograd.grad(partial(function, anp))
         for size in sizes:
             x = np.linspace(0.1, 1.2, size)
             np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-10)
-            calls = {"calcbench": lambda x=x: ours(x), "autograd": lambda x=x: theirs(x)}
+            calls = {"calcbench": partial(ours, x), "autograd": partial(theirs, x)}
             rows += interleave(f"gradient of {name}", size, calls, "autograd", rounds)
     return rows
 

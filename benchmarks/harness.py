@@ -63,7 +63,11 @@ def _time(call: Callable[[], object], repeats: int) -> float:
 
 def machine(*packages: str) -> dict[str, str]:
     """The processor, the threads and the versions behind a measurement."""
-    facts = {"processor": _processor(), "cores": str(os.cpu_count()), "python": sys.version.split()[0]}
+    facts = {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "python": sys.version.split()[0],
+    }
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
     return {**facts, **threads, **{name: version(name) for name in ("numpy", *packages)}}
 
@@ -80,7 +84,9 @@ def report(question: str, rows: list[Timing], facts: dict[str, str], name: str |
     """Print a table and, if `name` is given, write it as JSON: temporary file, then rename."""
     print(question)
     print(", ".join(f"{k} {v}" for k, v in facts.items()))
-    print(f"{'problem':<28}{'size':>8}  {'who':<18}{'median µs':>11}{'quartiles µs':>20}{'ratio':>8}")
+    print(
+        f"{'problem':<28}{'size':>8}  {'who':<18}{'median µs':>11}{'quartiles µs':>20}{'ratio':>8}"
+    )
     for row in rows:
         spread = f"{row.low * 1e6:.2f} .. {row.high * 1e6:.2f}"
         print(

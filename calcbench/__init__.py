@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+
 __version__ = "0.1.0.dev0"
 
 # Public name -> module that defines it. Names load on first use (PEP 562), so that importing the

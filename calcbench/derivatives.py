@@ -36,6 +36,7 @@ from calcbench.programs import (
 )
 from calcbench.reverse_mode.pullback import pullback
 
+
 Function = Callable[..., Any]
 
 
@@ -480,7 +481,7 @@ class ReverseProgram(Program):
 
 
 def _entries(graph: Graph, nodes: Sequence[int]) -> int:
-    return sum(int(graph.types[i].size) for i in nodes)  # type: ignore[arg-type]
+    return sum(int(graph.types[i].size) for i in nodes)
 
 
 def _blocks(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[list[Any]]:

@@ -18,6 +18,7 @@ from calcbench.graph.structural import fill
 from calcbench.graph.tracing import COMPUTED, Trace, is_static
 from calcbench.graph.trees import leaf_count, leaves_of, rebuild, structure_of
 
+
 Argnums = int | tuple[int, ...]
 Build = Callable[[Graph, tuple[int, ...]], "Program"]
 

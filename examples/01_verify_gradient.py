@@ -1,6 +1,8 @@
 """Verify a gradient written by hand, and three classic mistakes, on 569 x 30 real numbers."""
 
 # %%
+import itertools
+
 import numpy as np
 import sympy as sp
 from sklearn.datasets import load_breast_cancer
@@ -44,14 +46,14 @@ _, forward = cb.jvp(loss, (w,), (np.eye(features)[entry],))
 reverse = cb.grad(loss)(w)[entry]
 
 s = sp.Symbol("s")
-weights = [s if j == entry else sp.Float(float(v), 40) for j, v in enumerate(w)]
+weights = [s if j == entry else sp.Float(v, 40) for j, v in enumerate(w)]
 rest = X @ np.where(np.arange(features) == entry, 0.0, w)
-margins = [sp.Float(float(r), 40) + sp.Float(float(x), 40) * s for r, x in zip(rest, X[:, entry])]
-terms = [sp.log(1 + sp.exp(m)) - int(t) * m for m, t in zip(margins, y)]
-penalty = sum((a - b) ** 2 for a, b in zip(weights, [*weights[1:], 0])) / 2
+margins = [sp.Float(rest[i], 40) + sp.Float(X[i, entry], 40) * s for i in range(n)]
+terms = [sp.log(1 + sp.exp(margins[i])) - int(y[i]) * margins[i] for i in range(n)]
+penalty = sum((a - b) ** 2 for a, b in itertools.pairwise([*weights, 0])) / 2
 exact = sum(sp.diff(t, s) for t in terms) / n + sp.diff(penalty, s)
 
 print(f"== dloss/dw[{entry}], three ways")
 print(f"forward mode  {forward:.15f}")
 print(f"reverse mode  {reverse:.15f}")
-print(f"SymPy         {float(exact.subs(s, sp.Float(float(w[entry]), 40)).evalf(30)):.15f}")
+print(f"SymPy         {float(exact.subs(s, sp.Float(w[entry], 40)).evalf(30)):.15f}")

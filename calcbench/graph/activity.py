@@ -8,6 +8,7 @@ from typing import Any
 from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.nodes import INPUT, Node
 
+
 _NO_EDGE = ("piecewise_constant", "source")
 
 
@@ -21,9 +22,9 @@ def varied(
     found = set(wanted)
     for index in span:
         node = nodes[index]
-        if index not in found and not found.isdisjoint(node.operands):
-            if carries_tangent(node, types[index]):
-                found.add(index)
+        reached = index not in found and not found.isdisjoint(node.operands)
+        if reached and carries_tangent(node, types[index]):
+            found.add(index)
     return found
 
 
@@ -32,7 +33,9 @@ def carries_tangent(node: Node, type: ArrayType) -> bool:
     return node.row is not INPUT and type.is_float and node.row.kind not in _NO_EDGE
 
 
-def partials_of(row: Any, z: Any, operands: Sequence[Any], active: Sequence[bool], params: Any) -> Any:
+def partials_of(
+    row: Any, z: Any, operands: Sequence[Any], active: Sequence[bool], params: Any
+) -> Any:
     """The row's partials; rows with kinks are told which operands are differentiated."""
     if "kink" in row.facts:
         return row.partials(z, *operands, active=active, **params)

@@ -19,8 +19,8 @@ class Alias:
 
     def __init__(self, base: Value | None = None) -> None:
         self.base = base
-        self.seen = 0 if base is None else alias_of(base).version
-        self.version = 0
+        self.seen: int = 0 if base is None else alias_of(base).version
+        self.version: int = 0
         self.owed: Value | None = None
 
     def check(self, value: Value) -> None:

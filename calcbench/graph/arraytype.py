@@ -70,7 +70,7 @@ class Dim:
     __rmul__ = __mul__
 
 
-DimLike = int | Dim
+DimLike = Any  # an int or a Dim; their mixed arithmetic is beyond a static checker
 Shape = tuple[DimLike, ...]
 
 # The dtypes a graph carries, with the short names that the printer uses.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from calcbench.graph.arraytype import BOOL, ArrayType, DTypeError
+from calcbench.graph.arraytype import BOOL, ArrayType, DTypeError, Shape
 from calcbench.graph.conventions import slope_at, tie_share
 from calcbench.graph.primitive import (
     Masked,
@@ -98,13 +98,19 @@ def _at_tie(chosen: Any, tie: Any, branch: Any, share: float) -> Masked:
     return Masked(either, select(tie, full(branch, share), full(branch, 1)))
 
 
+def _select(condition: Any, taken: Any, other: Any) -> Any:
+    chosen: Any = np.where(condition, taken, other)
+    return chosen[()]
+
+
+_SHAPES: tuple[Shape, ...] = ((), (5,), (2, 3))
 select = elementwise(
     "select",
-    lambda c, a, b: np.where(c, a, b)[()],
+    _select,
     lambda sp, c, a, b: sp.Piecewise((a, c), (b, True)),
     "({1} if {0} else {2})",
     _select_partials,
     infer=_select_type,
-    samples=tuple(Sample((s,) * 3, {}, ("bool", (-2, 2), (-2, 2))) for s in ((), (5,), (2, 3))),
+    samples=tuple(Sample((s,) * 3, {}, ("bool", (-2, 2), (-2, 2))) for s in _SHAPES),
     facts="kink exact",
 )

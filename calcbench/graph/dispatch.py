@@ -1,4 +1,4 @@
-"""What traced values answer when NumPy or Python asks them: ufuncs, functions, indexing, numbers."""
+"""What traced values answer when NumPy or Python asks: functions, indexing, numbers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from calcbench.graph.lifting import Value, binary, used
 from calcbench.graph.numpy_table import ARRAY_FUNCTIONS, METHODS, UFUNCS
 from calcbench.graph.primitive import Primitive
 from calcbench.graph.structural import reshape
+
 
 # Functions and methods whose NumPy result shares memory with their first argument.
 VIEWS = frozenset(

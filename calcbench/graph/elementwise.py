@@ -12,6 +12,7 @@ from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.comparison import equal, greater, logical_and, logical_not
 from calcbench.graph.primitive import (
     Masked,
+    Primitive,
     Sample,
     elementwise,
     multilinear,
@@ -33,32 +34,32 @@ def one(x: Any) -> Any:
 # --- arithmetic ------------------------------------------------------------------------------
 # Python's operators reach NumPy's scalar arithmetic, several times faster than a ufunc there.
 
-add = elementwise(
+add: Primitive = elementwise(
     "add", operator.add, "Add", "({0} + {1})", lambda z, x, y: (1, 1), REAL, "number",
     "commutative exact",
 )  # fmt: skip
-subtract = elementwise(
+subtract: Primitive = elementwise(
     "subtract", operator.sub, lambda sp, x, y: x - y, "({0} - {1})", lambda z, x, y: (1, -1),
     REAL, "number", "exact",
 )  # fmt: skip
-multiply = elementwise(
+multiply: Primitive = elementwise(
     "multiply", operator.mul, "Mul", "({0} * {1})", lambda z, x, y: (y, x), REAL, "number",
     "commutative exact",
 )  # fmt: skip
 # -z/y and not -x/y**2: y**2 overflows and underflows where z/y does not.
-divide = elementwise(
+divide: Primitive = elementwise(
     "divide", lambda x, y: np.true_divide(x, y), lambda sp, x, y: x / y, "({0} / {1})",
     lambda z, x, y: (reciprocal(y), -(z / y)), [(-2.0, 2.0), (0.3, 2.0)], facts="exact",
 )  # fmt: skip
-negative = elementwise(
+negative: Primitive = elementwise(
     "negative", operator.neg, lambda sp, x: -x, "(-{0})", lambda z, x: (-1,), REAL, "number",
     "exact",
 )  # fmt: skip
-reciprocal = elementwise(
+reciprocal: Primitive = elementwise(
     "reciprocal", lambda x: np.true_divide(1, x, dtype=x.dtype), lambda sp, x: 1 / x,
     "(1.0 / {0})", lambda z, x: (-(z * z),), POSITIVE, facts="exact",
 )  # fmt: skip
-square = elementwise(
+square: Primitive = elementwise(
     "square", np.square, lambda sp, x: x**2, "({0} * {0})", lambda z, x: (x * 2,), REAL, "number",
     "exact nonnegative",
 )  # fmt: skip
@@ -93,10 +94,10 @@ def _sqrt_partials(z: Any, x: Any) -> tuple[Any, ...]:
     return (Masked(logical_not(equal(z, zeros(z))), partial) if is_square(x) else partial,)
 
 
-sqrt = elementwise(
+sqrt: Primitive = elementwise(
     "sqrt", np.sqrt, "sqrt", "math.sqrt({0})", _sqrt_partials, POSITIVE, facts="nonnegative"
 )
-cbrt = elementwise(
+cbrt: Primitive = elementwise(
     "cbrt", np.cbrt, lambda sp, x: sp.sign(x) * sp.Abs(x) ** sp.Rational(1, 3),
     "math.cbrt({0})", lambda z, x: (reciprocal(square(z) * 3),), POSITIVE,
 )  # fmt: skip
@@ -120,11 +121,11 @@ def _power_by_constant(a: Any, b: Any, exponent: float) -> Any:
     return simple[exponent] if exponent in simple else b * power(a, full(b, exponent - 1))
 
 
-power = elementwise(
+power: Primitive = elementwise(
     "power", np.power, "Pow", "({0} ** {1})", _power_partials, [(0.2, 2.0), (-2.0, 2.0)],
     facts="transcendental",
 )  # fmt: skip
-hypot = elementwise(
+hypot: Primitive = elementwise(
     "hypot", np.hypot, lambda sp, x, y: sp.sqrt(x**2 + y**2), "math.hypot({0}, {1})",
     lambda z, x, y: tuple(Masked(logical_not(equal(z, zeros(z))), v / z) for v in (x, y)), REAL,
     facts="commutative nonnegative kink_at_origin",
@@ -132,31 +133,31 @@ hypot = elementwise(
 
 # --- exponentials and logarithms -------------------------------------------------------------
 
-exp = elementwise(
+exp: Primitive = elementwise(
     "exp", np.exp, "exp", "math.exp({0})", lambda z, x: (z,), REAL,
     facts="transcendental nonnegative",
 )  # fmt: skip
-exp2 = elementwise(
+exp2: Primitive = elementwise(
     "exp2", np.exp2, lambda sp, x: sp.Integer(2) ** x, "math.exp2({0})",
     lambda z, x: (z * math.log(2.0),), REAL, facts="transcendental nonnegative",
 )  # fmt: skip
-expm1 = elementwise(
+expm1: Primitive = elementwise(
     "expm1", np.expm1, lambda sp, x: sp.exp(x) - 1, "math.expm1({0})", lambda z, x: (exp(x),),
     REAL, facts="transcendental zero_preserving",
 )  # fmt: skip
-log = elementwise(
+log: Primitive = elementwise(
     "log", np.log, "log", "math.log({0})", lambda z, x: (reciprocal(x),), POSITIVE,
     facts="transcendental",
 )  # fmt: skip
-log2 = elementwise(
+log2: Primitive = elementwise(
     "log2", np.log2, lambda sp, x: sp.log(x, 2), "math.log2({0})",
     lambda z, x: (reciprocal(x * math.log(2.0)),), POSITIVE, facts="transcendental",
 )  # fmt: skip
-log10 = elementwise(
+log10: Primitive = elementwise(
     "log10", np.log10, lambda sp, x: sp.log(x, 10), "math.log10({0})",
     lambda z, x: (reciprocal(x * math.log(10.0)),), POSITIVE, facts="transcendental",
 )  # fmt: skip
-log1p = elementwise(
+log1p: Primitive = elementwise(
     "log1p", np.log1p, lambda sp, x: sp.log(1 + x), "math.log1p({0})",
     lambda z, x: (reciprocal(x + 1),), POSITIVE, facts="transcendental zero_preserving",
 )  # fmt: skip
@@ -166,7 +167,7 @@ def _logaddexp_partials(z: Any, x: Any, y: Any) -> tuple[Any, ...]:
     return sigmoid(x - y), sigmoid(y - x)
 
 
-logaddexp = elementwise(
+logaddexp: Primitive = elementwise(
     "logaddexp", np.logaddexp, lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y)),
     "(max({0}, {1}) + (math.log1p(math.exp(-abs({0} - {1}))) if {0} != {1} else math.log(2.0)))",
     _logaddexp_partials, REAL, facts="commutative transcendental",
@@ -179,12 +180,12 @@ def _sigmoid(x: Any) -> Any:
 
 
 # s(x) s(-x) and not s(1 - s): 1 - s loses every digit for large x.
-sigmoid = elementwise(
+sigmoid: Primitive = elementwise(
     "sigmoid", _sigmoid, lambda sp, x: 1 / (1 + sp.exp(-x)),
     "((1.0 if {0} >= 0 else math.exp(-abs({0}))) / (1.0 + math.exp(-abs({0}))))",
     lambda z, x: (z * sigmoid(-x),), REAL, facts="transcendental nonnegative",
 )  # fmt: skip
-softplus = elementwise(
+softplus: Primitive = elementwise(
     "softplus", lambda x: np.logaddexp(x, np.zeros_like(x)), lambda sp, x: sp.log(1 + sp.exp(x)),
     "(max({0}, 0.0) + math.log1p(math.exp(-abs({0}))))", lambda z, x: (sigmoid(x),), REAL,
     facts="transcendental nonnegative",
@@ -192,14 +193,14 @@ softplus = elementwise(
 
 # --- circles ---------------------------------------------------------------------------------
 
-sin = elementwise(
+sin: Primitive = elementwise(
     "sin", np.sin, "sin", "math.sin({0})", lambda z, x: (cos(x),), REAL,
     facts="transcendental zero_preserving",
 )  # fmt: skip
-cos = elementwise(
+cos: Primitive = elementwise(
     "cos", np.cos, "cos", "math.cos({0})", lambda z, x: (-sin(x),), REAL, facts="transcendental"
 )
-tan = elementwise(
+tan: Primitive = elementwise(
     "tan", np.tan, "tan", "math.tan({0})", lambda z, x: (z * z + 1,), ((-1.2, 1.2),),
     facts="transcendental zero_preserving",
 )  # fmt: skip
@@ -210,15 +211,15 @@ def _chord(x: Any) -> Any:
     return sqrt((one(x) - x) * (x + 1))
 
 
-arcsin = elementwise(
+arcsin: Primitive = elementwise(
     "arcsin", np.arcsin, "asin", "math.asin({0})", lambda z, x: (reciprocal(_chord(x)),), UNIT,
     facts="transcendental zero_preserving",
 )  # fmt: skip
-arccos = elementwise(
+arccos: Primitive = elementwise(
     "arccos", np.arccos, "acos", "math.acos({0})", lambda z, x: (-reciprocal(_chord(x)),), UNIT,
     facts="transcendental",
 )  # fmt: skip
-arctan = elementwise(
+arctan: Primitive = elementwise(
     "arctan", np.arctan, "atan", "math.atan({0})", lambda z, x: (reciprocal(x * x + 1),), REAL,
     facts="transcendental zero_preserving",
 )  # fmt: skip
@@ -229,35 +230,35 @@ def _arctan2_partials(z: Any, y: Any, x: Any) -> tuple[Any, ...]:
     return x / radius / radius, -(y / radius / radius)
 
 
-arctan2 = elementwise(
+arctan2: Primitive = elementwise(
     "arctan2", np.arctan2, "atan2", "math.atan2({0}, {1})", _arctan2_partials,
     [(-2.0, 2.0), (0.3, 2.0)], facts="transcendental",
 )  # fmt: skip
 
 # --- hyperbolas ------------------------------------------------------------------------------
 
-sinh = elementwise(
+sinh: Primitive = elementwise(
     "sinh", np.sinh, "sinh", "math.sinh({0})", lambda z, x: (cosh(x),), REAL,
     facts="transcendental zero_preserving",
 )  # fmt: skip
-cosh = elementwise(
+cosh: Primitive = elementwise(
     "cosh", np.cosh, "cosh", "math.cosh({0})", lambda z, x: (sinh(x),), REAL,
     facts="transcendental nonnegative",
 )  # fmt: skip
 # 1 - z*z cancels for large |x|; (1 - z)(1 + z) keeps its relative accuracy.
-tanh = elementwise(
+tanh: Primitive = elementwise(
     "tanh", np.tanh, "tanh", "math.tanh({0})", lambda z, x: ((one(z) - z) * (z + 1),), REAL,
     facts="transcendental zero_preserving",
 )  # fmt: skip
-arcsinh = elementwise(
+arcsinh: Primitive = elementwise(
     "arcsinh", np.arcsinh, "asinh", "math.asinh({0})",
     lambda z, x: (reciprocal(hypot(x, one(x))),), REAL, facts="transcendental zero_preserving",
 )  # fmt: skip
-arccosh = elementwise(
+arccosh: Primitive = elementwise(
     "arccosh", np.arccosh, "acosh", "math.acosh({0})",
     lambda z, x: (reciprocal(sqrt(x - 1) * sqrt(x + 1)),), ((1.2, 4.0),), facts="transcendental",
 )  # fmt: skip
-arctanh = elementwise(
+arctanh: Primitive = elementwise(
     "arctanh", np.arctanh, "atanh", "math.atanh({0})",
     lambda z, x: (reciprocal((one(x) - x) * (x + 1)),), UNIT,
     facts="transcendental zero_preserving",
@@ -265,31 +266,34 @@ arctanh = elementwise(
 
 # --- steps -----------------------------------------------------------------------------------
 
-floor = piecewise_constant("floor", np.floor, "floor", "math.floor({0})")
-ceil = piecewise_constant("ceil", np.ceil, "ceiling", "math.ceil({0})")
-trunc = piecewise_constant("trunc", np.trunc, lambda sp, x: sp.sign(x) * sp.floor(sp.Abs(x)),
-                           "math.trunc({0})")  # fmt: skip
-rint = piecewise_constant("rint", np.rint, None, "round({0})")
-floor_divide = piecewise_constant(
+floor: Primitive = piecewise_constant("floor", np.floor, "floor", "math.floor({0})")
+ceil: Primitive = piecewise_constant("ceil", np.ceil, "ceiling", "math.ceil({0})")
+trunc: Primitive = piecewise_constant(
+    "trunc", np.trunc, lambda sp, x: sp.sign(x) * sp.floor(sp.Abs(x)), "math.trunc({0})"
+)
+rint: Primitive = piecewise_constant("rint", np.rint, None, "round({0})")
+floor_divide: Primitive = piecewise_constant(
     "floor_divide", lambda x, y: np.floor_divide(x, y), lambda sp, x, y: sp.floor(x / y),
     "({0} // {1})", [(-3.0, 3.0), (0.3, 2.0)], "number",
 )  # fmt: skip
 # d/dy of x mod y is -floor(x/y), away from its jumps.
-remainder = elementwise(
+remainder: Primitive = elementwise(
     "remainder", lambda x, y: np.remainder(x, y), "Mod", "({0} % {1})",
     lambda z, x, y: (1, -floor_divide(x, y)), [(-3.0, 3.0), (0.3, 2.0)], "number",
 )  # fmt: skip
 
 # --- changes of meaning, not of value ----------------------------------------------------------
 
-detach = piecewise_constant("detach", lambda x: x, None, "{0}", [(-2.0, 2.0)], "any", facts="exact")
+detach: Primitive = piecewise_constant(
+    "detach", lambda x: x, None, "{0}", [(-2.0, 2.0)], "any", facts="exact"
+)
 
 
 def _convert_type(x: ArrayType, *, dtype: np.dtype) -> ArrayType:
     return ArrayType(x.shape, dtype)
 
 
-convert = multilinear(
+convert: Primitive = multilinear(
     "convert",
     lambda x, *, dtype: np.asarray(x).astype(dtype)[()],
     _convert_type,

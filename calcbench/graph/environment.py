@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+
 _MISSING = object()
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type, ModuleType, BuiltinFunctionType)
 _OWN = "calcbench."
@@ -44,9 +45,7 @@ class Environment:
         return True
 
 
-def _watches(
-    function: Any, arrays: bool, depth: int, visited: set[int]
-) -> Iterator[Watch]:
+def _watches(function: Any, arrays: bool, depth: int, visited: set[int]) -> Iterator[Watch]:
     if id(function) in visited or depth == 0:
         return
     visited.add(id(function))
@@ -68,7 +67,7 @@ def _reads(function: Any) -> Iterator[Callable[[], Any]]:
         if not (function.__module__ or "").startswith((_OWN, "numpy.")):
             yield from _function_reads(function)
     elif not isinstance(function, _PLAIN):
-        method = getattr(type(function), "__call__", None)
+        method = vars(type(function)).get("__call__")
         yield lambda: function
         if isinstance(method, FunctionType):
             yield lambda: method

@@ -118,7 +118,7 @@ def _calls(graph: Graph) -> tuple[list[_Call], list[Any]]:
     thin, guarded = _Thinner(graph, template), _guards(graph)
     calls: list[_Call] = []
     for index, node in enumerate(graph.nodes):
-        if getattr(node.row, "kind", None) == "source":
+        if node.row.kind == "source":
             template[index] = node.row.numpy(**dict(node.params))
         elif node.row is not INPUT:
             operands = node.operands
@@ -181,7 +181,7 @@ class _Thinner:
         return made
 
     def _thin_operands(self, node: Node) -> set[int]:
-        if getattr(node.row, "scalar", None) is None:
+        if node.row.scalar is None:
             return set()
         thin = {i for i in node.operands if self._is_stretched(i)}
         return thin if len(thin) < len(set(node.operands)) else set()

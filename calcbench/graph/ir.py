@@ -14,6 +14,7 @@ from calcbench.graph.arraytype import ArrayType, GraphError, as_array, check_bou
 from calcbench.graph.nodes import INPUT, Guard, Literal, Node, Origin, Params, Row
 from calcbench.graph.printing import format_graph
 
+
 _new_node = tuple.__new__  # what Node(...) calls, without the detour: this is the hottest line
 Meaning = Callable[[Node, list[Any]], Any]
 
@@ -104,8 +105,7 @@ class Graph:
         missing, unknown = sorted(set(names) - set(values)), sorted(set(values) - set(names))
         if missing or unknown:
             raise GraphError(
-                f"the graph's inputs are {', '.join(names)}; missing: {missing}, "
-                f"unknown: {unknown}"
+                f"the graph's inputs are {', '.join(names)}; missing: {missing}, unknown: {unknown}"
             )
         sizes: dict[object, int] = {}
         return [
@@ -158,9 +158,7 @@ class Builder:
         self._numbers: dict[Node, int] = {}
         self._inferred: dict[tuple[object, ...], ArrayType] = {}
 
-    def add(
-        self, row: Row, operands: tuple[int, ...], params: Params = (), epoch: int = 0
-    ) -> int:
+    def add(self, row: Row, operands: tuple[int, ...], params: Params = (), epoch: int = 0) -> int:
         """The id of the node, new or already there."""
         node = _new_node(Node, (row, operands, params, epoch))
         found = self._numbers.get(node)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from calcbench.graph.arraytype import (
-    BOOL,
     FLOAT64,
     ArrayType,
     DTypeError,
@@ -17,7 +16,6 @@ from calcbench.graph.arraytype import (
     TraceError,
     as_array,
     broadcast_shapes,
-    format_shape,
 )
 from calcbench.graph.comparison import (
     equal,
@@ -51,6 +49,7 @@ from calcbench.graph.kinks import abs_
 from calcbench.graph.nodes import INPUT, Literal
 from calcbench.graph.primitive import Primitive
 from calcbench.graph.structural import broadcast, concatenate, constant, fill, reshape
+
 
 CLOSED = -1  # the level of a builder whose trace is over
 
@@ -259,7 +258,7 @@ def shape_of(value: Any) -> Shape:
     """The shape of a value, number or array."""
     if isinstance(value, Value):
         return value.type.shape
-    return () if type(value) in NUMBERS else value.shape  # type: ignore[no-any-return]
+    return () if type(value) in NUMBERS else value.shape
 
 
 def result_dtype(raw: list[Any], to_float: bool = False) -> np.dtype:
@@ -347,7 +346,7 @@ def subgraph(builder: Builder, outputs: list[int]) -> Graph:
 
 def as_dtype(value: Value, dtype: np.dtype) -> Value:
     """`value` converted, by a node, unless it has the dtype."""
-    return value if value.type.dtype == dtype else convert(value, dtype=dtype)  # type: ignore[no-any-return]
+    return value if value.type.dtype == dtype else convert(value, dtype=dtype)
 
 
 def stretch(value: Value, shape: Shape) -> Value:

@@ -17,6 +17,12 @@ class Row(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def kind(self) -> str: ...
+    @property
+    def facts(self) -> frozenset[str]: ...
+    @property
+    def scalar(self) -> str | None: ...
+    @property
     def infer(self) -> Callable[..., ArrayType]: ...
     @property
     def numpy(self) -> Callable[..., Any]: ...
@@ -42,17 +48,22 @@ class Node(NamedTuple):
         return tuple.__new__(Node, (self.row, operands, self.params, self.epoch))
 
 
-def _no_value(*_: object, **__: object) -> Any:
-    raise GraphError("an input has no value of its own; bind it first")
-
-
 @dataclass(frozen=True)
 class InputRow:
     """The row of a graph input; its params are the name and the type."""
 
     name: str = "input"
-    infer: Callable[..., ArrayType] = staticmethod(lambda name, type: type)
-    numpy: Callable[..., Any] = staticmethod(_no_value)
+    kind: str = "input"
+    facts: frozenset[str] = frozenset()
+    scalar: str | None = None
+
+    def infer(self, *, name: str, type: ArrayType) -> ArrayType:
+        """The type that the params state."""
+        return type
+
+    def numpy(self, **_: object) -> Any:
+        """Inputs are bound, never computed."""
+        raise GraphError("an input has no value of its own; bind it first")
 
 
 INPUT = InputRow()

@@ -17,6 +17,7 @@ from calcbench.graph.nodes import Literal
 from calcbench.graph.tracing import Trace, is_static, record
 from calcbench.graph.trees import leaves_of, path_names, structure_of
 
+
 MAX_PATHS = 32
 
 
@@ -45,7 +46,9 @@ class Arguments(NamedTuple):
 
 def type_of(leaf: Any) -> tuple[Any, Any]:
     """Shape and dtype of an argument leaf."""
-    return (leaf.type.shape, leaf.type.dtype) if isinstance(leaf, Value) else (leaf.shape, leaf.dtype)
+    return (
+        (leaf.type.shape, leaf.type.dtype) if isinstance(leaf, Value) else (leaf.shape, leaf.dtype)
+    )
 
 
 def _is_hashable(leaf: Any) -> bool:
@@ -77,16 +80,16 @@ def prepare(
     leaves = [_as_leaf(v, n) for v, n in zip(leaves_of((args, kwargs)), names, strict=True)]
     counts = [len(leaves_of(a)) for a in args]
     wanted = [
-        position
-        for a in wanted_args
-        for position in range(sum(counts[:a]), sum(counts[: a + 1]))
+        position for a in wanted_args for position in range(sum(counts[:a]), sum(counts[: a + 1]))
     ]
     return Arguments(structure, leaves, tuple(wanted), names)
 
 
 def _names(args: tuple[Any, ...], kwargs: dict[str, Any], roots: Sequence[str]) -> list[str]:
     pairs = [(roots[i] if i < len(roots) else f"x{i}", a) for i, a in enumerate(args)]
-    return [n for root, tree in (*pairs, *kwargs.items()) for n in path_names(structure_of(tree), root)]
+    return [
+        n for root, tree in (*pairs, *kwargs.items()) for n in path_names(structure_of(tree), root)
+    ]
 
 
 def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:

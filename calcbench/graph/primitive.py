@@ -18,6 +18,7 @@ from calcbench.graph.arraytype import (
     format_shape,
 )
 
+
 Infer = Callable[..., ArrayType]
 Rule = Callable[..., Any]
 Interval = tuple[float, float] | str
@@ -75,7 +76,7 @@ class Primitive:
     samples : tuple of Sample
         The domain, as cases for tests.
     facts : frozenset of str
-        ``commutative``, ``exact``, ``kink``, ``nonnegative``, ``structural``, ``transcendental`` ...
+        ``commutative``, ``exact``, ``kink``, ``nonnegative``, ``structural`` ...
     scalar_on : mapping
         Element text for one target that differs from `scalar`.
     """
@@ -280,6 +281,8 @@ def linearised(
     )
 
 
-def source(name: str, numpy: Callable[..., Any], infer: Infer, samples: Iterable[Sample]) -> Primitive:
+def source(
+    name: str, numpy: Callable[..., Any], infer: Infer, samples: Iterable[Sample]
+) -> Primitive:
     """A row without operands: a constant."""
     return _register(Primitive(name, "source", infer, numpy, samples=tuple(samples)))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.arraytype import ArrayType
-from calcbench.graph.elementwise import add, divide, multiply, negative, subtract
+from calcbench.graph.elementwise import add, negative, subtract
 from calcbench.graph.ir import Builder, Graph, reachable
 from calcbench.graph.kinks import abs_
 from calcbench.graph.nodes import INPUT, Literal, Node
-from calcbench.graph.structural import broadcast, fill, literal_of, reshape, transpose
+from calcbench.graph.structural import fill, literal_of, reshape, transpose
+
 
 # A rule reads (builder, node) and answers with the id of an equal node, or None. Equal means the
 # same bits for every input: finite, infinite, NaN, +0 and -0. So x*0, x/x and x-x stay, and so

@@ -19,6 +19,7 @@ from calcbench.graph.arraytype import (
 )
 from calcbench.graph.nodes import Literal
 from calcbench.graph.primitive import (
+    Primitive,
     Sample,
     linearised,
     multilinear,
@@ -37,14 +38,14 @@ def _fill(*, shape: tuple[int, ...], value: Literal) -> Any:
     return np.full(shape, value.array)[()]
 
 
-fill = source(
+fill: Primitive = source(
     "fill",
     _fill,
     _fill_type,
     [Sample((), {"shape": (2, 3), "value": Literal.of(1.5)})],
 )
 
-constant = source(
+constant: Primitive = source(
     "constant",
     lambda *, value: value.array.copy()[()],
     lambda *, value: ArrayType(value.shape, value.array.dtype),
@@ -115,7 +116,7 @@ def _unbroadcast(ct: Any, x: Any, *, dims: tuple[int, ...], shape: Shape) -> Any
     return reshape(summed, shape=x.type.shape) if summed.type.shape != x.type.shape else summed
 
 
-broadcast = multilinear(
+broadcast: Primitive = multilinear(
     "broadcast",
     _broadcast,
     _broadcast_type,
@@ -135,7 +136,7 @@ def _reshape_type(x: ArrayType, *, shape: Shape) -> ArrayType:
     return ArrayType(shape, x.dtype)
 
 
-reshape = multilinear(
+reshape: Primitive = multilinear(
     "reshape",
     lambda x, *, shape: np.reshape(x, shape),
     _reshape_type,
@@ -155,7 +156,7 @@ def _untranspose(ct: Any, x: Any, *, perm: tuple[int, ...]) -> Any:
     return transpose(ct, perm=tuple(int(i) for i in np.argsort(perm)))
 
 
-transpose = multilinear(
+transpose: Primitive = multilinear(
     "transpose",
     lambda x, *, perm: np.transpose(x, perm),
     _transpose_type,
@@ -181,7 +182,7 @@ def _flip_type(x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
     return x
 
 
-flip = multilinear(
+flip: Primitive = multilinear(
     "flip",
     lambda x, *, axes: np.flip(x, axes),
     _flip_type,
@@ -221,7 +222,7 @@ def _unslice(ct: Any, x: Any, *, starts: Any, stops: Any, steps: Any) -> Any:
     return pad(ct, high=tuple(high), interior=tuple(interior), low=tuple(low))
 
 
-slice_ = multilinear(
+slice_: Primitive = multilinear(
     "slice",
     _slice,
     _slice_type,
@@ -241,10 +242,10 @@ def _pad_type(
     if min((*high, *interior, *low), default=0) < 0 or len(low) != x.ndim:
         raise ShapeError(f"pad of {x} needs amounts >= 0 per axis, got {low}, {interior}, {high}")
     shape = [
-        extent if a == b == c == 0 else a + b + extent + max(extent - 1, 0) * c  # type: ignore[operator,type-var]
+        extent if a == b == c == 0 else a + b + extent + max(extent - 1, 0) * c
         for extent, a, b, c in zip(x.shape, low, high, interior, strict=True)
     ]
-    return ArrayType(tuple(shape), x.dtype)  # type: ignore[arg-type]
+    return ArrayType(tuple(shape), x.dtype)
 
 
 def _pad(x: Any, *, high: Any, interior: Any, low: Any) -> Any:
@@ -271,7 +272,7 @@ def _unpad(ct: Any, x: Any, *, high: Any, interior: Any, low: Any) -> Any:
     return slice_(ct, starts=low, stops=tuple(stops), steps=tuple(c + 1 for c in interior))
 
 
-pad = multilinear(
+pad: Primitive = multilinear(
     "pad",
     _pad,
     _pad_type,
@@ -298,7 +299,7 @@ def _unsum(ct: Any, x: Any, *, axes: tuple[int, ...]) -> Any:
     return broadcast(ct, dims=kept, shape=x.type.shape)
 
 
-sum_ = multilinear(
+sum_: Primitive = multilinear(
     "sum",
     lambda x, *, axes: np.sum(x, axis=axes),
     _sum_type,
@@ -317,7 +318,7 @@ def _uncumsum(ct: Any, x: Any, *, axis: int) -> Any:
     return flip(cumsum(flip(ct, axes=(axis,)), axis=axis), axes=(axis,))
 
 
-cumsum = multilinear(
+cumsum: Primitive = multilinear(
     "cumsum",
     lambda x, *, axis: np.cumsum(x, axis=axis),
     _cumsum_type,
@@ -332,7 +333,7 @@ def _gather_type(x: ArrayType, index: ArrayType) -> ArrayType:
     return ArrayType(index.shape, x.dtype)
 
 
-gather = multilinear(
+gather: Primitive = multilinear(
     "gather",
     lambda x, index: np.take(x, index),
     _gather_type,
@@ -357,7 +358,7 @@ def _scatter_add(x: Any, index: Any, *, size: int) -> Any:
     return out
 
 
-scatter_add = multilinear(
+scatter_add: Primitive = multilinear(
     "scatter_add",
     _scatter_add,
     _scatter_add_type,
@@ -375,7 +376,7 @@ def _concatenate_type(*xs: ArrayType, axis: int) -> ArrayType:
         )
         if not others_agree or x.dtype != first.dtype:
             raise ShapeError(f"concatenate along axis {axis} cannot join {first} and {x}")
-    total = sum(x.shape[axis] for x in xs)  # type: ignore[misc]
+    total = sum(x.shape[axis] for x in xs)
     return ArrayType((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype)
 
 
@@ -397,7 +398,7 @@ def _concatenate_tangent(z: Any, xs: Sequence[Any], tangents: Sequence[Any], *, 
 
 
 # Linear in all operands together, not in each: the tangent joins tangents and zeros.
-concatenate = linearised(
+concatenate: Primitive = linearised(
     "concatenate",
     lambda *xs, axis: np.concatenate(xs, axis),
     _concatenate_type,
@@ -449,7 +450,7 @@ def _matmul_share_b(ct: Any, a: Any, b: Any) -> Any:
     return matmul(ct, a) if b.type.ndim == 1 else matmul(swap_last(a), ct)
 
 
-matmul = multilinear(
+matmul: Primitive = multilinear(
     "matmul",
     np.matmul,
     _matmul_type,

@@ -17,7 +17,8 @@ from calcbench.graph.dispatch import concrete_of
 from calcbench.graph.ir import Builder, Graph, numpy_meaning, paused_collection
 from calcbench.graph.lifting import CLOSED, Value, place, used, value_or_array
 from calcbench.graph.nodes import INPUT, Origin
-from calcbench.graph.trees import leaves_of, path_names, rebuild, structure_of
+from calcbench.graph.trees import leaves_of, rebuild, structure_of
+
 
 _PACKAGE = str(FilePath(__file__).resolve().parents[1])
 _OWN_FILES = {str(p) for p in FilePath(_PACKAGE).rglob("*.py")}

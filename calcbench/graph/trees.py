@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+
 LEAF = "leaf"
 
 # A structure is LEAF, or (container type, keys or None, structures of the children).

@@ -71,9 +71,7 @@ def _copy_inputs(graph: Graph, builder: Builder) -> list[int]:
     return [builder.add_input(name, graph.types[i]) for name, i in named]
 
 
-def walk(
-    builder: Builder, span: range, cotangents: dict[int, Any], wanted: Sequence[int]
-) -> None:
+def walk(builder: Builder, span: range, cotangents: dict[int, Any], wanted: Sequence[int]) -> None:
     """Walk the nodes of `span` downward, passing each one's cotangent on to its operands.
 
     `cotangents` maps node ids to what has arrived; at the end it holds those of `wanted`.
