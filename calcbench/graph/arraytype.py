@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,6 +193,16 @@ def format_shape(shape: Shape) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
+def with_sizes(value: Any, sizes: Mapping[Any, int]) -> Any:
+    """A param with its named dimensions replaced by their sizes."""
+    if isinstance(value, tuple) and not isinstance(value, ArrayType):
+        return tuple(with_sizes(v, sizes) for v in value)
+    if not isinstance(value, Dim):
+        return value
+    factors = (int(p) if p.isdigit() else sizes[Dim(p)] for p in value.name.split("*"))
+    return math.prod(factors)
+
+
 def check_bound(name: str, array: np.ndarray, expected: ArrayType, sizes: dict[object, int]) -> Any:
     """`array` cast to the expected dtype, once its shape fits the (maybe named) dimensions."""
     same_rank = array.ndim == expected.ndim
@@ -203,5 +215,10 @@ def check_bound(name: str, array: np.ndarray, expected: ArrayType, sizes: dict[o
         raise GraphError(
             f"input {name!r} has type {expected}, got shape {array.shape} and dtype {array.dtype}"
             + (f" with dimensions {bound}" if bound else "")
+        )
+    if 1 in sizes.values():
+        raise GraphError(
+            f"input {name!r} of type {expected} gives a named dimension the size 1, which would "
+            "broadcast; declare that axis with the int 1"
         )
     return array.astype(expected.dtype)[()]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from calcbench.graph.arraytype import ArrayType, GraphError, as_array, check_bound
+from calcbench.graph.arraytype import ArrayType, GraphError, as_array, check_bound, with_sizes
 from calcbench.graph.nodes import INPUT, Guard, Literal, Node, Origin, Params, Row
 from calcbench.graph.printing import format_graph
 
@@ -94,13 +94,17 @@ class Graph:
         >>> cb.as_graph(2 * a).bind(a=[1.0, 2.0, 3.0])
         array([2., 4., 6.])
         """
-        arrays = self._bound(values)
+        arrays, sizes = self._bound(values)
+
+        def meaning(node: Node, operands: list[Any]) -> Any:
+            return numpy_meaning(node._replace(params=with_sizes(node.params, sizes)), operands)
+
         with np.errstate(all="ignore"):
-            computed = self.run(arrays, numpy_meaning)
+            computed = self.run(arrays, meaning if sizes else numpy_meaning)
         results = tuple(np.array(computed[i])[()] for i in self.outputs)
         return results[0] if len(results) == 1 else results
 
-    def _bound(self, values: Mapping[str, object]) -> list[Any]:
+    def _bound(self, values: Mapping[str, object]) -> tuple[list[Any], dict[Any, int]]:
         names = self.input_names
         missing, unknown = sorted(set(names) - set(values)), sorted(set(values) - set(names))
         if missing or unknown:
@@ -108,10 +112,11 @@ class Graph:
                 f"the graph's inputs are {', '.join(names)}; missing: {missing}, unknown: {unknown}"
             )
         sizes: dict[object, int] = {}
-        return [
+        arrays = [
             check_bound(name, as_array(values[name], name), self.types[i], sizes)
             for name, i in zip(names, self.inputs, strict=True)
         ]
+        return arrays, sizes
 
     def run(self, inputs: Sequence[Any], meaning: Meaning) -> list[Any]:
         """THE loop: every node's value, given the inputs' and a meaning for the other nodes."""
