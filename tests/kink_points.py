@@ -1,6 +1,7 @@
 """Law 8: at each row's kinks both modes return what the convention says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class KinkPoint(NamedTuple):
     operands: tuple[Any, ...]
     wrt: tuple[int, ...]
     jacobian: dict[str, Any]
-    params: dict[str, Any] = {}
+    params: Mapping[str, Any] = MappingProxyType({})
 
 
 def _scalar_rows(slopes: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import pytest
 import sympy as sp
 from drawing_samples import ROWS
+from kink_points import KINK_POINTS, law_kinks
 from laws import (
     NO_DERIVATIVE_OF_ITS_OWN,
     differentiable,
@@ -11,8 +12,7 @@ from laws import (
     law_transpose,
     law_types,
 )
-from meanings import PARTIAL_ULPS, TEXT_EXCEPTIONS, TEXT_ULPS, law_sympy, law_text
-from kink_points import KINK_POINTS, law_kinks
+from meanings import NEAR_ROOTS, TEXT_EXCEPTIONS, TEXT_ULPS, law_sympy, law_text
 from witnesses import WITNESSES, law_witness
 
 from calcbench.graph.conventions import CONVENTIONS
@@ -102,8 +102,8 @@ def test_exactly_the_kink_rows_have_kink_points() -> None:
 
 
 def test_exceptions_name_rows_and_reasons() -> None:
-    for table in (PARTIAL_ULPS, TEXT_ULPS, TEXT_EXCEPTIONS):
-        assert set(table) <= set(ROWS)
-        assert all(reason for _, reason in table.values())
-    assert set(NO_DERIVATIVE_OF_ITS_OWN) <= set(ROWS)
-    assert all(witness.reason for witness in WITNESSES.values())
+    reasons = {name: r for t in (TEXT_ULPS, TEXT_EXCEPTIONS) for name, (_, r) in t.items()}
+    reasons |= NEAR_ROOTS | NO_DERIVATIVE_OF_ITS_OWN
+    reasons |= {name: witness.reason for name, witness in WITNESSES.items()}
+    assert set(reasons) <= set(ROWS)
+    assert all(reasons.values())
