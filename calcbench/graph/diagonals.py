@@ -9,6 +9,7 @@ import numpy as np
 from calcbench.graph.arraytype import ArrayType, DimLike, ShapeError, format_shape
 from calcbench.graph.primitive import Sample, multilinear
 
+
 ANY = ((-2.0, 2.0),)
 
 
@@ -27,7 +28,8 @@ def diagonal_extent(rows: DimLike, columns: DimLike, offset: int) -> DimLike:
 def _diagonal_type(x: ArrayType, *, offset: int) -> ArrayType:
     if x.ndim < 2:
         raise ShapeError(f"diagonal needs a matrix, got {x}")
-    return ArrayType((*x.shape[:-2], diagonal_extent(*x.shape[-2:], offset)), x.dtype)
+    rows, columns = x.shape[-2:]
+    return ArrayType((*x.shape[:-2], diagonal_extent(rows, columns, offset)), x.dtype)
 
 
 def _undiagonal(ct: Any, x: Any, *, offset: int) -> Any:

@@ -21,6 +21,7 @@ from calcbench.graph.elementwise import multiply, reciprocal
 from calcbench.graph.primitive import Infer, Rule, Sample, linearised, piecewise_constant
 from calcbench.graph.structural import full, gather, reshape, scatter_add, sum_, zeros
 
+
 DISTINCT = ("distinct",)
 LANES = (
     Sample(((4,),), {"axis": 0}, DISTINCT),

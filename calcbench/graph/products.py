@@ -18,6 +18,7 @@ from calcbench.graph.arraytype import BOOL, INT64, ArrayType, DTypeError, ShapeE
 from calcbench.graph.primitive import Sample, linearised
 from calcbench.graph.structural import concatenate, reshape, slice_, transpose
 
+
 ANY = ((-2.0, 2.0),)
 
 
