@@ -27,7 +27,7 @@ from calcbench.verification.survey import (
     locate,
     measure,
     measure_coordinates,
-    measured_noise,
+    with_noise,
 )
 from calcbench.verification.verdicts import Comparison
 from calcbench.verification.witnesses import Testimony, hear, suspicious_columns
@@ -56,7 +56,7 @@ def verify(
     Several random directions are tested, then coordinates: all of them where there are at most
     `every_coordinate_up_to`, else the ones with the largest |g|, one at random, and those where
     calcbench's reverse mode strays from `grad`. A failure is located by halving the direction. The
-    candidate g passes along d if |g·d - slope| <= 4 error bounds + rtol ‖(g_j d_j)_j‖
+    candidate g passes along d if |g·d - slope| <= 8 error bounds + rtol ‖(g_j d_j)_j‖
     + atol Σ|d_j|: nothing depends on the scale of f or x.
 
     Parameters
@@ -188,11 +188,9 @@ def subject_of(
     options = case.options
     rtol = float(np.sqrt(coarsest)) if options.rtol is None else options.rtol
     blank = np.zeros_like(output.flat)
-    details = (candidate.matrix, blank, rtol, options.atol, case.counter)
+    details = (candidate.matrix, blank, blank, rtol, options.atol, case.counter)
     subject = Subject(case.f, case.problem, argnum, place, output, *details)
-    noise = measured_noise(subject, lines[:3])
-    details = (candidate.matrix, noise, rtol, options.atol, case.counter)
-    return Subject(case.f, case.problem, argnum, place, output, *details)
+    return with_noise(subject, lines[:3])
 
 
 def ask_modes(case: Case, comparisons: list[Comparison]) -> list[Testimony]:

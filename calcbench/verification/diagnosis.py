@@ -69,7 +69,7 @@ def factor(evidence: Evidence) -> Iterator[str]:
     if not reference.any() or (len(reference) < 2 < evidence.candidate.size):
         return
     c = float(candidate @ reference / (reference @ reference))
-    if c == 0 or not evidence.matches(c * evidence.reference):
+    if c == 0 or abs(c - 1) < 10 * LOOSE or not evidence.matches(c * evidence.reference):
         return
     nice = nearest_nice(c)
     if nice is not None:

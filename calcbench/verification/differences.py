@@ -29,7 +29,8 @@ FAMILIES = (2.0**-5, 3 * 2.0**-7)  # the coarsest step of each ladder before it 
 RATIO = 4.0
 BATCH = 4  # rungs added at a time
 LARGEST = 2.0**22
-PROBE = 2.0**-25  # a step at which f should still move, unless it is a staircase
+STAIRS = 16  # rises below this many times the noise are noise anyway
+MOST_STAIRS = 8  # outputs for which stairs are measured one by one
 SMOOTH, KINK, JUMP, ROUGH, NONFINITE = "smooth", "kink", "jump", "rough", "non-finite"
 
 
@@ -211,36 +212,56 @@ def refine(ladder: Ladder, variation: Array, flat: Mask) -> None:
 
 
 def raise_noise_to_stairs(ladder: Ladder) -> None:
-    """Where f stands still at a tiny step and moves at larger ones, look for stairs in between.
+    """Where f stands still at tiny steps and moves at larger ones, look for stairs in between.
 
     The stairs of a sum with a large constant, or of arithmetic in float32, are noise that samples
-    at one spacing need not show.
+    at one spacing need not show: exact zeros at fine steps would pass for an exact slope of zero.
     """
-    step, tiny = FAMILIES[0], max(PROBE, ladder.smallest)
-    waiting = ~moves_at(ladder, tiny) & moves_at(ladder, step)
-    while waiting.any() and step > tiny:
-        step /= RATIO
-        stands = waiting & ~moves_at(ladder, step)
-        if stands.any():
-            height = np.where(stands, stair_height(ladder, step), 0.0)
-            ladder.noise = np.fmax(ladder.noise, height)
-        waiting &= ~stands
-
-
-def moves_at(ladder: Ladder, step: float) -> Mask:
-    right, left = ladder.pair(step)
-    return np.asarray((right != ladder.centre) | (left != ladder.centre))
-
-
-def stair_height(ladder: Ladder, step: float) -> Array:
-    """The highest rise, where values off f(x) repeat; beyond a mere kink all of them differ."""
-    heights = []
     for side in (1, -1):
-        samples = np.array([ladder.line(side * step * k / 4) for k in range(25)])
-        rises = np.abs(np.diff(samples, axis=0))
-        repeated = np.any((rises == 0) & (samples[1:] != ladder.centre), axis=0)
-        heights.append(np.where(repeated, np.fmax.reduce(rises), 0.0))
-    return np.fmax(*heights)
+        ladder.noise = np.fmax(ladder.noise, stair_heights(ladder, side))
+
+
+def stair_heights(ladder: Ladder, side: int) -> Array:
+    """The height of the first stair of each output on one side, or 0 where there are no stairs."""
+    heights = np.zeros_like(ladder.centre)
+    tiny = ladder.smallest
+    if np.all(moved(ladder, side, tiny) > 0):
+        return heights
+    count = int(np.log(FAMILIES[0] / tiny) / np.log(RATIO)) + 1
+    steps = FAMILIES[0] * RATIO ** -np.arange(count, dtype=np.float64)
+    moves = np.array([moved(ladder, side, float(t)) for t in steps])
+    visible = moves > STAIRS * np.fmax(ladder.noise, ladder.eps * np.abs(ladder.centre))
+    suspects = np.flatnonzero((moves[-1] == 0) & visible.any(axis=0))
+    for output in suspects[:MOST_STAIRS]:
+        last = int(np.flatnonzero(moves[:, output] > 0)[-1])
+        if visible[last, output]:
+            heights[output] = first_rise(ladder, side, int(output), float(steps[last]))
+    heights[suspects[MOST_STAIRS:]] = heights.max(initial=0.0)
+    return heights
+
+
+def moved(ladder: Ladder, side: int, step: float) -> Array:
+    """|f(x ± t d) - f(x)|, 0 where f fails."""
+    there = ladder.pair(step)[0 if side > 0 else 1]
+    return np.nan_to_num(np.abs(there - ladder.centre), nan=0.0, posinf=0.0)
+
+
+def first_rise(ladder: Ladder, side: int, output: int, high: float) -> float:
+    """The rise where f first leaves f(x), found by bisection.
+
+    It stays finite on a stair and vanishes where f bends away; one isolated rise is a jump.
+    """
+    low, rise = high / RATIO, moved(ladder, side, high)[output]
+    if all(moved(ladder, side, high * RATIO**k)[output] == rise for k in (1, 2)):
+        return 0.0
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        here = float(np.abs(ladder.line(side * middle) - ladder.centre)[output])
+        if here > 0:
+            high, rise = middle, here
+        else:
+            low = middle
+    return float(rise)
 
 
 def worthless_coarse_rungs(ladder: Ladder, flat: Mask) -> Mask:
@@ -330,10 +351,13 @@ def settle_rough(ladder: Ladder, variation: Array) -> Mask:
 
 
 def unsettled(ladder: Ladder, variation: Array) -> Mask:
-    sides = [combined(ladder, side) for side in (1, -1)]
-    return np.asarray(np.any([moves_on(side, variation) for side in sides], axis=0))
+    return np.asarray(np.any([moves_on(ladder, side, variation) for side in (1, -1)], axis=0))
 
 
-def moves_on(side: Estimate, variation: Array) -> Mask:
-    size = np.fmax(np.abs(side.value), variation)
-    return np.asarray((side.truncation > 0.05 * size) & (side.truncation > 10 * side.rounding))
+def moves_on(ladder: Ladder, side: int, variation: Array) -> Mask:
+    """One side has no slope, though at the usual steps the noise would let one be seen."""
+    estimate = combined(ladder, side)
+    usual = BATCH - 1 - ladder.low
+    quotients = np.abs(difference_quotients(ladder, FAMILIES[0], side)[usual])
+    clear = ladder.bars(FAMILIES[0])[usual] < 0.01 * quotients
+    return np.asarray(clear & (estimate.error > 0.05 * np.fmax(np.abs(estimate.value), variation)))

@@ -10,7 +10,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 SMALLEST = {"float64": 2.0**-40, "float32": 2.0**-13}  # of the scale of the coordinate
-SPACINGS = {"float64": (2.0**-40, 2.0**-25), "float32": (2.0**-13,)}  # for measuring noise
+# For measuring noise; the odd factor keeps the samples off the lattice of a quantised f.
+SPACINGS = {"float64": (2.0**-40, 1.37 * 2.0**-25), "float32": (2.0**-13,)}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from calcbench.verification.report import FAIL, PASS, UNDECIDED
 Array = npt.NDArray[np.float64]
 Names = npt.NDArray[np.str_]
 
-SAFETY = 4.0  # the candidate may lie this many error bounds from the reference
+SAFETY = 8.0  # the candidate may lie this many error bounds from the reference
 RESOLVED = 0.05  # a bound wider than this share of the slope says nothing
 AGREE, DIFFER, UNRESOLVED, NAN, OUTSIDE = "agree", "differ", "unresolved", "NaN", "outside"
 
