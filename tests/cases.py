@@ -6,14 +6,16 @@ differentiating it must give the same answer.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 import calcbench as cb
 
 
-class Case(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Case:
     """A program and the arguments to call it at."""
 
     function: Callable[..., Any]
@@ -227,7 +229,7 @@ def kinks(x, y):
 @case(VECTOR)
 def selected(x):
     safe = np.where(x > 0.0, x, 1.0)
-    return np.where((x > 0.0) & (x != 0.71) | (x <= -1.2), np.sqrt(safe), x * x)
+    return np.where((x > 0.0) & (x != 0.71) | (x <= -1.1), np.sqrt(safe), x * x)
 
 
 @case(VECTOR)

@@ -179,7 +179,7 @@ def differences(f: Callable[[float], Any], first: float = 2.0**-5, levels: int =
     return best, error
 
 
-def _agree_with_differences(got: Any, f: Callable[[float], Any], dtype: Any, what: str) -> None:
+def agree_with_differences(got: Any, f: Callable[[float], Any], dtype: Any, what: str) -> None:
     single = np.dtype(dtype) == np.float32
     slope, error = differences(f, 0.5, 4) if single else differences(f)
     scale = np.max(np.abs(slope), initial=0.0) + np.max(np.abs(f(0.0)), initial=0.0)
@@ -202,7 +202,7 @@ def law_differences(row: Primitive, sample: Sample) -> None:
             return row.numpy(*stepped(values, steps, h), **sample.params)
 
     result = graph.types[graph.outputs[0]]
-    _agree_with_differences(pushed, along, result.dtype, f"{row}: J dx against differences")
+    agree_with_differences(pushed, along, result.dtype, f"{row}: J dx against differences")
 
 
 def law_second_order(row: Primitive, sample: Sample) -> None:
@@ -219,15 +219,15 @@ def law_second_order(row: Primitive, sample: Sample) -> None:
     def curved(h: float) -> Any:
         return evaluate(push, *stepped(values, steps, h), *steps)[1]
 
-    _agree_with_differences(twice, curved, dtype, f"{row}: forward over forward")
+    agree_with_differences(twice, curved, dtype, f"{row}: forward over forward")
     for rank in range(count):
 
         def along(h: float, rank: int = rank) -> Any:
             return evaluate(pull, *stepped(values, steps, h), ct)[1 + rank]
 
         what = f"{row}, operand {rank}"
-        _agree_with_differences(mixed[rank], along, dtype, f"{what}: forward over reverse")
-        _agree_with_differences(swapped[rank], along, dtype, f"{what}: reverse over forward")
+        agree_with_differences(mixed[rank], along, dtype, f"{what}: forward over reverse")
+        agree_with_differences(swapped[rank], along, dtype, f"{what}: reverse over forward")
 
 
 # --- what law 2 reads ----------------------------------------------------------------------------
