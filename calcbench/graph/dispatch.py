@@ -211,6 +211,8 @@ def _in_place(operator: str) -> Callable[[Value, Any], Any]:
 PROTOCOLS: dict[str, Any] = {
     "__array_ufunc__": apply_ufunc,
     "__array_function__": apply_function,
+    "__matmul__": lambda self, other: np.matmul(self, other),
+    "__rmatmul__": lambda self, other: np.matmul(other, self),
     "__getitem__": get_item,
     "__setitem__": set_item,
     "__len__": length,

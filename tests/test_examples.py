@@ -1,0 +1,39 @@
+"""The example scripts run from a plain shell, stay short, and print what they claim."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def output_of(name: str) -> str:
+    command = [sys.executable, str(EXAMPLES / name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
+def test_an_example_is_short_and_has_cells(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 60
+    assert "# %%" in text
+
+
+def test_the_main_job_passes_the_right_gradient_and_places_three_mistakes():
+    sections = re.split(r"^== ", output_of("01_verify_gradient.py"), flags=re.M)[1:]
+    titles = [s.splitlines()[0] for s in sections]
+    assert titles[0] == "the gradient as it should be"
+    assert sections[0].splitlines()[1].startswith("pass")
+    for section in sections[1:4]:
+        assert section.splitlines()[1].startswith("fail"), section
+        assert re.search(r"\[\d+\]", section), section
+    values = [float(v) for v in re.findall(r"-?\d+\.\d{15}", sections[4])]
+    assert len(values) == 3
+    assert max(values) - min(values) < 1e-13
