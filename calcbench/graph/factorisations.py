@@ -84,8 +84,9 @@ def _report(values: Any, vanishing: Any, matters: Any, gap: str, of: str) -> Non
     """An error if a quotient x/0 is asked for, a warning if all of them are 0/0."""
     if not matters.any():
         warnings.warn(
-            f"{of} coincide or vanish; 0/0 in the derivative of their {VECTORS[of]} was taken as "
-            "0, which is right if the result does not depend on the choice of basis",
+            f"{of} coincide or vanish, and 0/0 in the derivative of their {VECTORS[of]} was taken "
+            "as 0: exact for results that single out no direction of the common eigenspace (norms, "
+            "traces, projectors), incomplete for others; compare with cb.verify",
             DegenerateWarning,
             stacklevel=2,
         )
@@ -136,9 +137,11 @@ def _gap_sample(shape: tuple[int, ...], numerator: str, gap: str) -> Sample:
     return Sample((shape, (*shape[:-2], shape[-1])), params, ((-2.0, 2.0), "distinct"))
 
 
-# The numerator is made symmetric or antisymmetric before it is judged against 0, in each mode
-# what the derivative uses of it: the part that turns a basis of a repeated eigenspace is noise
-# in a function that does not depend on the basis.
+# The numerator is made symmetric or antisymmetric before it is judged against 0: in each mode that
+# is the part that counts. Where values coincide, forward mode has 0/0 only along directions that
+# leave the basis alone. In reverse mode 0/0 means that turning the basis changes nothing; its limit
+# is an off-diagonal entry of the gradient inside the eigenspace, which one basis does not tell, and
+# which is 0 if no direction in there is singled out. Hence a warning and not an error.
 gap_quotient = linearised(
     "gap_quotient", _gap_quotient, _gap_type, _gap_tangent,
     [
