@@ -207,6 +207,14 @@ def written(x, v):
 
 
 @case(VECTOR)
+def computed_indices(x):
+    order = np.argsort(x)
+    y = 1.0 * x
+    y[order - 2] = x**2
+    return y * x[order - 1]
+
+
+@case(VECTOR)
 def masked(x):
     return np.sum(x[x > 0.0] ** 2)
 
