@@ -76,6 +76,7 @@ class Coverage:
         where = f"argument {self.argument}: " if self.argument else ""
         if self.complete:
             looked = f"every coordinate and {self.directions} random directions"
+            looked += f"; {self.chance}" if self.miss_probability else ""
         else:
             looked = (
                 f"{self.directions} random directions and {len(self.coordinates)} of {self.size}"
