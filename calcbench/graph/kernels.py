@@ -14,18 +14,17 @@ LOG_OF_LARGEST = 709.7827128  # exp of this is the largest float64, nearly
 
 def sinpi_kernel(x: float) -> float:
     """sin(pi x), exactly 0 at integers: the argument is reduced before pi multiplies it."""
-    r = math.fmod(x, 2.0)
-    if abs(r) > 1.5:
-        r -= math.copysign(2.0, r)
-    elif abs(r) > 0.5:
-        r = math.copysign(1.0, r) - r
-    return math.sin(math.pi * r)
+    r = abs(x) % 2.0  # exact, as the remainder of two positive floats is
+    if r > 1.5:
+        r -= 2.0
+    elif r > 0.5:
+        r = 1.0 - r
+    return math.sin(math.pi * (math.copysign(1.0, x) * r))
 
 
 def cospi_kernel(x: float) -> float:
     """cos(pi x), exactly 0 at half integers."""
-    r = abs(math.fmod(x, 2.0))
-    return sinpi_kernel(0.5 - r)
+    return sinpi_kernel(0.5 - abs(x) % 2.0)
 
 
 def sinc_kernel(x: float) -> float:
@@ -73,14 +72,14 @@ def digamma_kernel(x: float) -> float:
     """
     if x == 0.0:
         return -math.copysign(math.inf, x)
-    if x < 0.0:
-        pole = math.isinf(x) or x == math.floor(x)
-        if pole:
-            return math.nan
-        return digamma_kernel(1.0 - x) - math.pi * cospi_kernel(x) / sinpi_kernel(x)
-    if x >= 10.0:
-        return _digamma_series(x)
     shift = 0.0
+    if x < 0.0:
+        if math.isinf(x) or x == math.floor(x):
+            return math.nan
+        shift = -math.pi * cospi_kernel(x) / sinpi_kernel(x)
+        x = 1.0 - x
+    if x >= 10.0:
+        return shift + _digamma_series(x)
     while x > 2.0:
         x -= 1.0
         shift += 1.0 / x

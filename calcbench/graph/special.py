@@ -118,15 +118,14 @@ polygamma: Primitive = elementwise(
 
 
 def _sinpi(x: Any) -> Any:
-    r = np.fmod(x, 2.0)
-    size = np.abs(r)
-    folded = np.where(size > 1.5, size - 2.0, np.where(size > 0.5, 1.0 - size, size))
-    return np.sin(np.pi * (np.copysign(1.0, r) * folded))
+    r = np.fmod(np.abs(x), 2.0)
+    folded = np.where(r > 1.5, r - 2.0, np.where(r > 0.5, 1.0 - r, r))
+    return np.sin(np.pi * (np.copysign(1.0, x) * folded))
 
 
 def _sine_derivative(x: Any, order: int) -> Any:
     """sin(pi x + order pi/2)."""
-    value = _sinpi(0.5 - np.abs(np.fmod(x, 2.0))) if order % 2 else _sinpi(x)
+    value = _sinpi(0.5 - np.fmod(np.abs(x), 2.0)) if order % 2 else _sinpi(x)
     return -value if order % 4 >= 2 else value
 
 
