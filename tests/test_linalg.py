@@ -373,6 +373,23 @@ def test_a_projector_on_a_whole_eigenspace_has_its_gradient_where_eigenvalues_co
     np.testing.assert_allclose(np.sum(found * step), np.sum(weights * tangent), rtol=1e-11)
 
 
+def test_what_singles_out_a_direction_of_an_eigenspace_is_never_silent(
+    rng: np.random.Generator,
+) -> None:
+    """V diag(w) V^T is A, but one basis of a repeated eigenvalue does not tell its derivative."""
+    weights, step = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+    matrix = np.diag([1.0, 1.0, 2.0])
+
+    def program(la: Any, a: Any) -> Any:
+        w, v = la.eigh(a)
+        return la.sum(la.matmul(v * w, la.mT(v)) * weights)
+
+    with pytest.warns(DegenerateWarning, match=r"incomplete for others; compare with cb\.verify"):
+        gradient(program, matrix)
+    with pytest.raises(DerivativeError, match="in reverse mode"):
+        pushed(graph_of(program, matrix), [matrix], [step])
+
+
 # fmt: off
 UNDEFINED: dict[str, tuple[Program, np.ndarray, str]] = {
     "an eigenvector of 1, 1, 2": (
