@@ -124,6 +124,12 @@ WRONG = {
         "Jacobian is transposed",
     ),
     "missing penalty": (lambda x: cubes(x) + 0.05 * x @ x, cubes_gradient, X, "lacks the term 0.1"),
+    "missing 1/n, penalty right": (
+        lambda x: np.mean(x**3) + 0.05 * x @ x,
+        lambda x: cubes_gradient(x) + 0.1 * x,
+        X,
+        "in all but a quadratic penalty, a factor 4 too many",
+    ),
     "entries left at zero": (
         cubes,
         lambda x: cubes_gradient(x) * (x > 0.4),

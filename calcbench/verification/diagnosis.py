@@ -56,7 +56,15 @@ def suspect(evidence: Evidence) -> str:
     >>> suspect(Evidence(np.roll(right, 1), right, np.ones(3), (3,)))
     'the entries are shifted by 1'
     """
-    for guess in (factor, transposed, rearranged, one_entry, multiple_of_point, zeros):
+    for guess in (
+        factor,
+        transposed,
+        rearranged,
+        one_entry,
+        multiple_of_point,
+        zeros,
+        factor_but_one_term,
+    ):
         for text in guess(evidence):
             return text
     return ""
@@ -142,3 +150,16 @@ def zeros(evidence: Evidence) -> Iterator[str]:
     filled = np.where(missing, 0.0, evidence.reference)
     if missing.any() and not missing.all() and evidence.matches(filled):
         yield f"{int(missing.sum())} entries are zero that should not be"
+
+
+def factor_but_one_term(evidence: Evidence) -> Iterator[str]:
+    """candidate = a × reference + b × x: a wrong factor on the loss and a right penalty."""
+    known = evidence.known
+    point = np.broadcast_to(evidence.point, known.shape)
+    columns = np.stack([evidence.reference[known], point[known]], axis=1)
+    if len(columns) < 4 or np.linalg.matrix_rank(columns) < 2:
+        return
+    a, b = (float(c) for c in np.linalg.lstsq(columns, evidence.candidate[known])[0])
+    nice = nearest_nice(a) if a else None
+    if nice is not None and evidence.matches(a * evidence.reference + b * point):
+        yield f"in all but a quadratic penalty, {factor_words(nice)}"

@@ -12,23 +12,27 @@ f(x) there is a jump.
    Engineering Software 4(2), 75-76.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from calcbench.verification.extrapolation import Estimate, extrapolate
+from calcbench.verification.extrapolation import Estimate
+from calcbench.verification.ladder import (
+    BATCH,
+    FAMILIES,
+    RATIO,
+    Ladder,
+    Line,
+    combined,
+    combined_from,
+    difference_quotients,
+)
 
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-Line = Callable[[float], Array]
 
-FAMILIES = (2.0**-5, 3 * 2.0**-7)  # the coarsest step of each ladder before it grows
-RATIO = 4.0
-BATCH = 4  # rungs added at a time
-LARGEST = 2.0**22
 STAIRS = 16  # rises below this many times the noise are noise anyway
 MOST_STAIRS = 8  # outputs for which stairs are measured one by one
 SMOOTH, KINK, JUMP, ROUGH, NONFINITE = "smooth", "kink", "jump", "rough", "non-finite"
@@ -44,54 +48,6 @@ class Slope:
     status: npt.NDArray[np.str_]
     variation: Array  # |f(x ± t d) - f(x)| / t at a moderate t: the size of slope f is capable of
     flat: Mask  # f did not move at all
-
-
-@dataclass
-class Ladder:
-    """The values of f on both families of steps, evaluated once and kept."""
-
-    line: Line
-    centre: Array
-    noise: Array
-    eps: float
-    smallest: float
-    low: int = 0
-    high: int = BATCH
-    values: dict[float, tuple[Array, Array]] = field(default_factory=dict)
-
-    def steps(self, family: float) -> Array:
-        return family * RATIO ** -np.arange(self.low, self.high, dtype=np.float64)
-
-    def sides(self, family: float) -> tuple[Array, Array]:
-        """f to the right and to the left of x, one row a step."""
-        pairs = [self.pair(float(t)) for t in self.steps(family)]
-        return np.array([p for p, _ in pairs]), np.array([m for _, m in pairs])
-
-    def pair(self, t: float) -> tuple[Array, Array]:
-        if t not in self.values:
-            self.values[t] = (self.line(t), self.line(-t))
-        return self.values[t]
-
-    def bars(self, family: float) -> Array:
-        """What noise alone can do to a difference quotient at each step."""
-        right, left = self.sides(family)
-        size = np.fmax(np.fmax(np.abs(right), np.abs(left)), np.abs(self.centre))
-        noise: Array = np.fmax(self.noise, 0.5 * self.eps * size)
-        return noise / self.steps(family)[:, None]
-
-    def descend(self) -> bool:
-        """Add finer rungs; False when no finer step is representable."""
-        finest = FAMILIES[0] * RATIO ** -(self.high - 1)
-        room = int(np.floor(np.log(finest / self.smallest) / np.log(RATIO) + 1e-9))
-        self.high += min(BATCH, max(room, 0))
-        return room > 0
-
-    def ascend(self) -> bool:
-        """Add coarser rungs; False when the steps are large enough already."""
-        if FAMILIES[0] * RATIO ** -(self.low - BATCH) > LARGEST:
-            return False
-        self.low -= BATCH
-        return True
 
 
 def slope_along(line: Line, noise: Array, eps: float, smallest: float) -> Slope:
@@ -131,7 +87,7 @@ def slope_along(line: Line, noise: Array, eps: float, smallest: float) -> Slope:
         kinks, near, gap = settle_kinks(ladder, variation)
         jumps = settle_jumps(ladder)
         rough = settle_rough(ladder, variation)
-        central = combined(ladder, 0, rungs_to_keep(ladder, gap, near, coarse))
+        central = combined_from(ladder, 0, rungs_to_keep(ladder, gap, near, coarse))
         right, left = combined(ladder, 1), combined(ladder, -1)
         lost = beyond_reach(ladder)
     kinks |= np.isinf(central.error)  # no clean rung left: the kink is closer than any step
@@ -151,42 +107,6 @@ def movement(ladder: Ladder) -> tuple[Array, Mask]:
     moved = np.fmax(np.abs(right - ladder.centre), np.abs(left - ladder.centre))
     steep: Array = np.nan_to_num(moved / ladder.steps(FAMILIES[0])[:, None], posinf=0.0)
     return steep.max(axis=0), np.all(moved == 0, axis=0)
-
-
-# --- one estimate -------------------------------------------------------------------------------
-
-
-def combined(ladder: Ladder, side: int, keep: dict[float, Mask] | None = None) -> Estimate:
-    """The better of the two families; their disagreement counts as truncation."""
-    first, second = (family_estimate(ladder, family, side, keep) for family in FAMILIES)
-    better = first.error <= second.error
-    apart = np.nan_to_num(np.abs(first.value - second.value), nan=0.0)
-    apart = np.where(np.isfinite(first.error) & np.isfinite(second.error), apart, 0.0)
-    rounding = np.where(better, first.rounding, second.rounding)
-    truncation = np.where(better, first.truncation, second.truncation)
-    truncation = np.fmax(truncation, apart - first.rounding - second.rounding)
-    return Estimate(np.where(better, first.value, second.value), truncation, rounding)
-
-
-def family_estimate(
-    ladder: Ladder, family: float, side: int, keep: dict[float, Mask] | None
-) -> Estimate:
-    quotients = difference_quotients(ladder, family, side)
-    if keep is not None:
-        quotients = np.where(keep[family], quotients, np.nan)
-    bars = ladder.bars(family) * (2.0 if side else 1.0)
-    return extrapolate(quotients, bars, RATIO if side else RATIO**2)
-
-
-def difference_quotients(ladder: Ladder, family: float, side: int) -> Array:
-    """(f(x + t d) - f(x - t d)) / 2t for side 0, one-sided for side 1 and -1; one row a step."""
-    right, left = ladder.sides(family)
-    steps = ladder.steps(family)[:, None]
-    if side == 0:
-        return np.asarray((right - left) / (2 * steps))
-    return np.asarray(
-        (right - ladder.centre) / steps if side > 0 else (ladder.centre - left) / steps
-    )
 
 
 # --- how far the ladders grow -------------------------------------------------------------------

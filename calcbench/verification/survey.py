@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calcbench.verification.calls import Counter, call_nearby
-from calcbench.verification.differences import KINK, Line, slope_along
+from calcbench.verification.differences import KINK, slope_along
 from calcbench.verification.directions import (
     Place,
     coordinate_direction,
@@ -19,6 +19,7 @@ from calcbench.verification.directions import (
 )
 from calcbench.verification.extrapolation import SAMPLES, noise_level
 from calcbench.verification.inputs import Output, Problem, check_same_shape, read_output
+from calcbench.verification.ladder import Line
 from calcbench.verification.verdicts import (
     DIFFER,
     OUTSIDE,
