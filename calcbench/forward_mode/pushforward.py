@@ -73,7 +73,8 @@ def _copy_input(graph: Graph, builder: Builder, index: int) -> int:
 
 def _tangent_input(graph: Graph, builder: Builder, position: int) -> Value:
     index = graph.inputs[position]
-    return Value(builder, builder.add_input(f"d{graph.input_names[position]}", graph.types[index]))
+    name = f"d{graph.input_names[position]}"
+    return Value(builder, builder.add_new_input(name, graph.types[index]))
 
 
 def _sweep(builder: Builder, count: int, tangents: dict[int, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -200,6 +201,12 @@ class Builder:
             self._refuse_second_type(name, index)
             self.inputs.append(index)
         return index
+
+    def add_new_input(self, name: str, type: ArrayType) -> int:
+        """A new input, numbered if the name is taken: transforms of transforms name alike."""
+        taken = {dict(self.nodes[i].params)["name"] for i in self.inputs}
+        names = itertools.chain([name], (f"{name}_{k}" for k in itertools.count(2)))
+        return self.add_input(next(n for n in names if n not in taken), type)
 
     def _refuse_second_type(self, name: str, index: int) -> None:
         for other in self.inputs:

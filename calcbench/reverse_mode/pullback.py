@@ -59,7 +59,7 @@ def _pulled(graph: Graph, positions: Sequence[int]) -> Graph:
     cotangents: dict[int, Any] = {}
     for rank, index in enumerate(outputs):
         if builder.types[index].is_float:
-            seed = builder.add_input(f"ct{rank}", builder.types[index])
+            seed = builder.add_new_input(f"ct{rank}", builder.types[index])
             _accumulate(cotangents, index, Value(builder, seed))
     walk(builder, range(count), cotangents, wanted)
     pulled = [or_zeros(cotangents.get(i), Value(builder, i)).id for i in wanted]
