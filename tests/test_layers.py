@@ -13,26 +13,32 @@ import pytest
 # From the ground up, one line a layer: a file may import files of the lines above its own, and
 # none of its own line. The `__init__.py` of a folder is called after it. New files go in here.
 LAYERS = """
-graph/arraytype graph/conventions
-graph/nodes
-graph/printing
-graph/ir
-graph/interpreter graph/primitive graph/checker
-graph/structural
-graph/comparison
-graph/elementwise graph/special
-graph/kinks graph/linalg
-graph/rewriting graph/lifetimes graph/lifting graph/activity graph/masks
-graph/evaluation graph/indexing graph/shaping graph/reductions graph/contractions graph/norms
-graph/numpyapi
-graph/tracing graph/explicit
-forward_mode/pushforward reverse_mode/pullback
+graph/arraytype graph/conventions graph/environment graph/kernels graph/trees
+graph/nodes graph/primitive
+graph/activity graph/printing graph/structural graph/diagonals
+graph/ir graph/comparison graph/linalg graph/products
+graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
+graph/kinks graph/masks graph/ordering graph/special
+graph/rewriting graph/lifting
+forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/explicit graph/norms
+graph/keys graph/matrix_functions graph/reductions graph/shaping
+graph/indexing
+graph/contractions graph/joining
+graph/selecting
+graph/numerics graph/summation graph/ufuncs
+graph/numpy_table
+graph/dispatch
+graph/tracing
+graph/paths
+programs functions
 derivatives subgradients
-verification/calls verification/inputs verification/directions
-verification/differences verification/report
+verification/calls verification/directions verification/extrapolation verification/report
+verification/diagnosis verification/inputs verification/ladder
+verification/differences verification/observation
 verification/verdicts
+verification/survey verification/witnesses
+verification/conclusion
 verification/check
-testing
 calcbench
 """
 

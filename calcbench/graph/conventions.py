@@ -73,10 +73,10 @@ def kink_convention(name: str) -> Iterator[None]:
     Examples
     --------
     >>> import calcbench as cb
-    >>> cb.grad(cb.relu)(0.0)
+    >>> float(cb.grad(cb.relu)(0.0))
     0.0
     >>> with cb.kink_convention("right"):
-    ...     cb.grad(cb.relu)(0.0)
+    ...     float(cb.grad(cb.relu)(0.0))
     1.0
     """
     token = _current.set(check_convention(name))
