@@ -63,10 +63,9 @@ def numpy_signature(names: str) -> Callable[[Callable[..., Any]], Callable[..., 
     known = {*positional, *(n.lstrip("!") for n in after.split())}
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        label = function.__name__.rstrip("_")
-
         @wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
+            label = call.__name__.rstrip("_")
             if len(args) > len(positional):
                 raise TraceError(
                     f"{label} got {len(args)} arguments by position; it takes {positional}"

@@ -23,7 +23,7 @@ from calcbench.graph.axes import (
 )
 from calcbench.graph.comparison import select
 from calcbench.graph.indexing import get
-from calcbench.graph.lifting import Value, stretch
+from calcbench.graph.lifting import Value, as_dtype, stretch
 from calcbench.graph.shaping import atleast_1d, atleast_2d, atleast_3d
 from calcbench.graph.structural import (
     broadcast,
@@ -275,7 +275,7 @@ def _padded(x: Value, widths: list[list[int]], constant: Any) -> Value:
     if outside.type.size != 1:
         raise TraceError("pad of a traced value takes one constant for all sides")
     inside = pad_row(full(padded, True, shape=x.type.shape, dtype=BOOL), **margins)
-    outside = lift_same([reshaped(outside, ()), padded])[0]
+    outside = as_dtype(reshaped(outside, ()), padded.type.dtype)
     return select(inside, padded, stretch(outside, padded.type.shape))  # type: ignore[no-any-return]
 
 

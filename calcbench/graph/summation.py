@@ -86,6 +86,8 @@ def _parse(subscripts: str, ndims: list[int]) -> tuple[list[str], str]:
     ]
     for text, ndim in zip(inputs, ndims, strict=True):
         _check_labels(subscripts, text, ndim)
+    if arrow and spare and "..." not in right:
+        raise ShapeError(f"einsum {subscripts!r}: the axes of the ellipsis are not in the result")
     if arrow:
         return inputs, _checked_output(subscripts, right.replace("...", "".join(spare)), inputs)
     return inputs, "".join(spare) + _implicit("".join(inputs), spare)

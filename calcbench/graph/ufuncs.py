@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph import comparison, elementwise as rows, kinks, special
-from calcbench.graph.arraytype import BOOL, DTypeError
+from calcbench.graph.arraytype import BOOL, FLOAT64, DTypeError
 from calcbench.graph.axes import as_float, as_truth, lift, lift_all, number_like
 from calcbench.graph.contractions import matmul, vecdot
-from calcbench.graph.lifting import Value, binary, promote, raise_to
+from calcbench.graph.lifting import Value, as_dtype, binary, promote, raise_to
 from calcbench.graph.primitive import Primitive
 from calcbench.graph.selecting import where
+from calcbench.graph.structural import zeros
 
 
 Meaning = Callable[..., Any]
@@ -104,7 +105,7 @@ def is_infinite(x: Any) -> Any:
 
 def is_nan(x: Any) -> Any:
     """``np.isnan``."""
-    return comparison.isnan(lift(x))
+    return comparison.isnan(as_float(lift(x)))
 
 
 def unchanged(x: Any) -> Any:
@@ -118,6 +119,8 @@ def ignoring_nan(row: Primitive) -> Meaning:
 
     def call(x: Any, y: Any) -> Any:
         first, second = promote((x, y))
+        if not first.type.is_float:
+            return row(first, second)
         found = where(comparison.isnan(second), first, row(first, second))
         return where(comparison.isnan(first), second, found)
 
@@ -139,7 +142,7 @@ def divmod_(x: Any, y: Any) -> tuple[Any, Any]:
 def heaviside(x: Any, y: Any) -> Any:
     """``np.heaviside``."""
     first, second = promote((x, y), to_float=True)
-    below = where(first < 0, 0.0 * rows.detach(first), rows.one(first))
+    below = where(first < 0, zeros(first), rows.one(first))
     return where(first == 0, second, where(comparison.isnan(first), first, below))
 
 
@@ -154,6 +157,11 @@ def power(x: Any, y: Any) -> Any:
     if isinstance(x, Value):
         return raise_to(x, y)
     return binary(rows.power, x, y)
+
+
+def float_power(x: Any, y: Any) -> Any:
+    """``np.float_power``, in float64."""
+    return rows.power(*promote(tuple(as_dtype(v, FLOAT64) for v in lift_all((x, y)))))
 
 
 UNARY_FLOAT = (
@@ -182,7 +190,7 @@ UFUNCS: dict[np.ufunc, Meaning] = {
     np.arctan2: of_floats(rows.arctan2),
     np.hypot: of_floats(rows.hypot),
     np.logaddexp: of_floats(rows.logaddexp),
-    np.float_power: of_floats(rows.power),
+    np.float_power: float_power,
     np.power: power,
     np.negative: of_numbers(rows.negative),
     np.absolute: of_numbers(kinks.abs_),
