@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from calcbench.derivatives import jvp, vjp
 from calcbench.verification.calls import Counter
 from calcbench.verification.conclusion import Finding, conclude, stopped
 from calcbench.verification.directions import largest_entries, place_of, random_direction
@@ -196,8 +197,6 @@ def subject_of(
 def ask_modes(case: Case, comparisons: list[Comparison]) -> list[Testimony]:
     if case.options.witnesses == "none":
         return []
-    from calcbench.derivatives import jvp, vjp
-
     return hear(case.f, case.problem, comparisons, jvp, vjp)
 
 
