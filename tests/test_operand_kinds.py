@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawing_samples import ROWS, one_node
-from laws import checked, close, partial_values, relabelled
+from laws import checked, close, partial_values
 
 from calcbench.forward_mode.pushforward import pushforward
 from calcbench.graph.arraytype import array_type
@@ -73,8 +73,8 @@ def test_a_number_as_operand_at_second_order(name: str, number: float) -> None:
     literal, other = graph_with(row, number, 1), np.full(2, number)
     both = one_node(row, [POINT, other], {})
     ones = np.ones(2)
-    twice = pushforward(relabelled(pushforward(literal)))
-    wanted_graph = pushforward(relabelled(pushforward(both, [0])), [0, 2])
+    twice = pushforward(pushforward(literal))
+    wanted_graph = pushforward(pushforward(both, [0]), [0, 2])
     got = evaluate(checked(twice), POINT, ones, ones, 0 * ones)[3]
     wanted = evaluate(checked(wanted_graph), POINT, other, ones, ones, 0 * ones)[3]
     close(got, wanted, 1e-15 * np.abs(wanted), f"{row} with {number}, twice")
@@ -177,7 +177,7 @@ def test_derivative_of_order_n_plus_1_of_a_power_is_zero_at_zero(exponent: int) 
     graph = builder.freeze([power(x, full(x, float(exponent))).id])
     values = [np.float64(0.0)]
     for order in range(1, exponent + 2):
-        graph = checked(pushforward(relabelled(graph), [0]))
+        graph = checked(pushforward(graph, [0]))
         graph = last_output_of(graph)
         values.append(np.float64(1.0))
         expected = float(np.prod(range(1, exponent + 1))) if order == exponent else 0.0

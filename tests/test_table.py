@@ -1,8 +1,10 @@
 """The eight laws of the primitive table, for every row that is registered."""
 
+import contextlib
+
 import pytest
 import sympy as sp
-from drawing_samples import ROWS
+from drawing_samples import ROWS, draw, seeded, type_of
 from kink_points import KINK_POINTS, law_kinks
 from laws import (
     NO_DERIVATIVE_OF_ITS_OWN,
@@ -15,6 +17,7 @@ from laws import (
 from meanings import NEAR_ROOTS, TEXT_EXCEPTIONS, TEXT_ULPS, law_sympy, law_text
 from witnesses import WITNESSES, law_witness
 
+from calcbench.graph.arraytype import CalcbenchError
 from calcbench.graph.conventions import CONVENTIONS
 from calcbench.graph.primitive import Primitive, Sample
 
@@ -107,3 +110,17 @@ def test_exceptions_name_rows_and_reasons() -> None:
     reasons |= {name: witness.reason for name, witness in WITNESSES.items()}
     assert set(reasons) <= set(ROWS)
     assert all(reasons.values())
+
+
+@pytest.mark.xfail(reason="the type rule of elementwise rows takes any number of operands")
+def test_rows_refuse_one_operand_more_or_less() -> None:
+    """`concatenate` takes any number."""
+    accepted = []
+    for name, row in ROWS.items():
+        types = [type_of(v) for v in draw(row.samples[0], seeded(name))]
+        for wrong in ([*types, *types[-1:]], types[:-1]):
+            if types and name != "concatenate":
+                with contextlib.suppress(CalcbenchError, TypeError):
+                    row.infer(*wrong, **row.samples[0].params)
+                    accepted.append(f"{name} of {len(wrong)}")
+    assert accepted == []
