@@ -269,6 +269,30 @@ CASES = [
     case("cross many", np.cross, M3, N3),
     case("cross stretch", np.cross, M3, V3),
     case("cross axis", lambda x, y: np.cross(x, y, axis=0), M3.T, N3.T),
+    # numpy.linalg's own spellings
+    case("linalg.trace", lambda x: np.linalg.trace(x, offset=1), T),
+    case("linalg.diagonal", np.linalg.diagonal, T),
+    case("linalg.outer", np.linalg.outer, V, U),
+    case("linalg.cross", np.linalg.cross, M3, N3),
+    case("linalg.matmul", np.linalg.matmul, T, T2, ulps=4),
+    case("linalg.tensordot", lambda x, y: np.linalg.tensordot(x, y, axes=1), A, B, ulps=4),
+    case("linalg.vecdot", np.linalg.vecdot, A, R, ulps=4),
+    case("linalg.matrix_transpose", np.linalg.matrix_transpose, T),
+    # methods, their arguments by position where the order is their own
+    *[case(f"method {name}{args}", lambda x, name=name, args=args: getattr(x, name)(*args), A)
+      for name, *args in [
+          ("sum", 0), ("prod", 1), ("mean", -1), ("max", 0), ("min", 1), ("argmax", 1),
+          ("argmin", 0), ("cumsum", 1), ("cumprod", 0), ("ravel",), ("swapaxes", 0, 1),
+          ("squeeze",), ("diagonal", 1), ("trace", -1), ("take", [0, 2], 1), ("repeat", 2, 0),
+          ("clip", -1, 1), ("compress", [True, False, True], 0), ("round", 1), ("copy",),
+          ("reshape", (2, -1)), ("transpose", (1, 0)), ("dot", 2.0)]
+      if name not in ("mean", "round")],
+    case("method mean", lambda x: x.mean((0, 1), keepdims=True), A),
+    case("method var", lambda x: x.var(0, ddof=1), A),
+    case("method std", lambda x: x.std(1, keepdims=True), A),
+    case("method any", lambda x: (x > 0).any(0), A),
+    case("method all", lambda x: (x > -9).all(1), A),
+    case("method argsort", lambda x: x.argsort(0), A),
     # the rest
     case("round", np.round, V),
     case("round decimals", lambda x: np.round(x, 2) + 0 * x, V, dtypes="d"),

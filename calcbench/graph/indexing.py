@@ -17,7 +17,7 @@ from calcbench.graph.arraytype import (
 )
 from calcbench.graph.axes import extents_of, flattened, number_like, reshaped
 from calcbench.graph.comparison import greater_equal, select
-from calcbench.graph.keys import Region, dtype_of, is_basic, key_items, positions_of
+from calcbench.graph.keys import Region, dtype_of, entry, is_basic, is_entry, key_items
 from calcbench.graph.kinks import maximum
 from calcbench.graph.lifting import (
     Value,
@@ -30,6 +30,7 @@ from calcbench.graph.lifting import (
     value_or_array,
 )
 from calcbench.graph.ordering import IndexingError as IndexingError, last_writer
+from calcbench.graph.positions import positions_of
 from calcbench.graph.structural import array_constant, full, gather
 
 
@@ -50,6 +51,8 @@ def get(value: Value, key: Any) -> Value:
     TraceError
         If a mask is a value that has no number yet, so that the result has no shape.
     """
+    if type(key) is int and is_entry(value, key):
+        return entry(value, key)
     items = key_items(value, key)
     if is_basic(items):
         return Region.of(value, items, key).read(value)

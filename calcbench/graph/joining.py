@@ -279,19 +279,6 @@ def _padded(x: Value, widths: list[list[int]], constant: Any) -> Value:
     return select(inside, padded, stretch(outside, padded.type.shape))  # type: ignore[no-any-return]
 
 
-def meshgrid(*xi: Any, indexing: str = "xy", copy: bool = True, sparse: bool = False) -> Any:
-    """``np.meshgrid``."""
-    axes = [flattened(x) for x in lift_all(xi)]
-    order = [1, 0, *range(2, len(axes))] if indexing == "xy" and len(axes) > 1 else range(len(axes))
-    shape = [axes[i].type.shape[0] for i in order]
-    grids = []
-    for rank, x in enumerate(axes):
-        along = list(order).index(rank)
-        spread = with_ones(x, [i for i in range(len(axes)) if i != along], len(axes))
-        grids.append(spread if sparse else stretch(spread, tuple(shape)))
-    return tuple(grids)
-
-
 @numpy_signature("arr obj axis")
 def delete(arr: Any, obj: Any, axis: Any = None) -> Value:
     """``np.delete``, of entries whose positions are numbers."""

@@ -1,8 +1,7 @@
-"""Keys of arrays, read: what NumPy's ``x[key]`` selects, as steps or as flat positions."""
+"""Keys of arrays, read item by item; those of ints and slices become a slice, flip and reshape."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,24 +9,18 @@ import numpy as np
 
 from calcbench.graph.arraytype import (
     BOOL,
-    INT64,
     DimLike,
-    TraceError,
-    broadcast_shapes,
     format_shape,
 )
-from calcbench.graph.axes import extents_of, reshaped
+from calcbench.graph.axes import reshaped
 from calcbench.graph.lifting import (
     Value,
-    common_builder,
     holds_values,
-    place,
     shape_of,
-    stretch,
     value_or_array,
 )
-from calcbench.graph.ordering import IndexingError, position
-from calcbench.graph.structural import array_constant, flip, pad, slice_
+from calcbench.graph.ordering import IndexingError
+from calcbench.graph.structural import flip, pad, reshape, slice_
 
 
 def key_items(value: Value, key: Any) -> list[Any]:
@@ -45,7 +38,7 @@ def _item(value: Value, part: Any, key: Any) -> Any:
         return int(part)
     found = value_or_array(part) if holds_values(part) else _index_array(part)
     if dtype_of(found).kind not in "iub":
-        raise _unfit(value, key, "arrays used as indices must hold integers or truth values")
+        raise unfit(value, key, "arrays used as indices must hold integers or truth values")
     return found
 
 
@@ -61,7 +54,7 @@ def _index_array(part: Any) -> np.ndarray:
     return array
 
 
-def _unfit(value: Value, key: Any, why: object) -> IndexingError:
+def unfit(value: Value, key: Any, why: object) -> IndexingError:
     shape = format_shape(value.type.shape)
     return IndexingError(f"key {_shown(key)} does not fit an array of shape {shape}: {why}")
 
@@ -84,7 +77,7 @@ def is_basic(items: Sequence[Any]) -> bool:
     return all(not isinstance(item, Value | np.ndarray) for item in items)
 
 
-def _axes_taken(item: Any) -> int:
+def axes_taken(item: Any) -> int:
     """How many axes of the array an item of the key uses up."""
     if item is None or item is Ellipsis:
         return 0
@@ -97,20 +90,40 @@ def dtype_of(item: Any) -> np.dtype:
     return item.type.dtype if isinstance(item, Value) else item.dtype
 
 
-def _without_ellipsis(value: Value, items: Sequence[Any], key: Any) -> list[Any]:
+def without_ellipsis(value: Value, items: Sequence[Any], key: Any) -> list[Any]:
     """The items with whole slices for the Ellipsis and for the axes not mentioned."""
-    used = sum(map(_axes_taken, items))
+    used = sum(map(axes_taken, items))
     at = [rank for rank, item in enumerate(items) if item is Ellipsis]
     if len(at) > 1:
-        raise _unfit(value, key, "it has more than one Ellipsis")
+        raise unfit(value, key, "it has more than one Ellipsis")
     if used > value.type.ndim:
-        raise _unfit(value, key, f"it has {used} indices for {value.type.ndim} axes")
+        raise unfit(value, key, f"it has {used} indices for {value.type.ndim} axes")
     whole = [slice(None)] * (value.type.ndim - used)
     cut = at[0] if at else len(items)
     return [*items[:cut], *whole, *items[cut + 1 :]]
 
 
 # --- basic keys: ints, slices, new axes ------------------------------------------------------
+
+
+def is_entry(value: Value, index: int) -> bool:
+    """Whether `index` names an entry along the first axis, as in loops over arrays."""
+    shape = value.type.shape
+    return bool(shape) and isinstance(shape[0], int) and -shape[0] <= index < shape[0]
+
+
+def entry(value: Value, index: int) -> Value:
+    """``value[index]``, without the steps that other keys need."""
+    extent, *rest = value.type.shape
+    start, others = index % extent, len(rest)
+    if extent != 1:
+        value = slice_(
+            value,
+            starts=(start,) + (0,) * others,
+            stops=(start + 1,) + (None,) * others,
+            steps=(1,) * (others + 1),
+        )
+    return reshape(value, shape=tuple(rest))  # type: ignore[no-any-return]
 
 
 Cut = tuple[int, int | None, int, bool, DimLike]
@@ -130,7 +143,7 @@ class Region(NamedTuple):
     def of(value: Value, items: Sequence[Any], key: Any) -> Region:
         axis, cuts = 0, list[Cut]()
         shape: list[DimLike] = []
-        for item in _without_ellipsis(value, items, key):
+        for item in without_ellipsis(value, items, key):
             if item is None:
                 shape.append(1)
                 continue
@@ -181,10 +194,10 @@ def _cut(value: Value, axis: int, item: Any, key: Any) -> Cut:
     if not isinstance(extent, int):
         if item == slice(None):
             return 0, None, 1, False, extent
-        raise _unfit(value, key, f"only a whole slice may lie along the named dimension {extent}")
+        raise unfit(value, key, f"only a whole slice may lie along the named dimension {extent}")
     if isinstance(item, int):
         if not -extent <= item < extent:
-            raise _unfit(value, key, f"index {item} is out of bounds for axis {axis}")
+            raise unfit(value, key, f"index {item} is out of bounds for axis {axis}")
         start = item % extent
         return start, start + 1 if extent > 1 else None, 1, False, 1
     return _slice_cut(item, extent)
@@ -203,121 +216,3 @@ def _slice_cut(item: slice, extent: int) -> Cut:
         return 0, 0, 1, False, 0
     step = ordered.step if len(ordered) > 1 else 1
     return ordered.start, ordered[-1] + 1, step, backwards and len(ordered) > 1, len(ordered)
-
-
-# --- other keys: positions in the flattened array --------------------------------------------
-
-
-def positions_of(value: Value, items: Sequence[Any], key: Any) -> tuple[Value, Value]:
-    """The array and, in its builder, the position in the flattened array of each wanted entry."""
-    builder = common_builder([value, *items])
-    value = place(builder, value)
-    shape = extents_of(value.type.shape, "indexing by arrays")
-    items = [_settled(value, item) for item in _without_ellipsis(value, items, key)]
-    fixed = tuple(_stand_in(item) if isinstance(item, Value) else item for item in items)
-    try:
-        base = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)[fixed]
-    except IndexError as error:
-        raise _unfit(value, key, error) from error
-    moving = [(rank, item) for rank, item in enumerate(items) if isinstance(item, Value)]
-    if not moving:
-        return value, array_constant(value, base)
-    return value, _moved_positions(value, items, moving, base, key)
-
-
-def _settled(value: Value, item: Any) -> Any:
-    """An item as an array, or as an integer value whose entries are not known."""
-    if isinstance(item, Value):
-        placed = place(value.builder, item)
-        return _read_mask(placed) if item.type.dtype == BOOL else placed
-    if _may_change(item) and value.builder.recording is not None:
-        _guard(place(value.builder, item.astype(_graph_dtype(item), copy=False)), item)
-    return item
-
-
-def _may_change(item: Any) -> bool:
-    """Whether the user holds an index array that may hold something else at the next call."""
-    return isinstance(item, np.ndarray) and item.ndim > 0 and item.flags.writeable
-
-
-def _graph_dtype(item: np.ndarray) -> np.dtype:
-    return BOOL if item.dtype == BOOL else INT64
-
-
-def _read_mask(mask: Value) -> np.ndarray:
-    """The truth values of a mask, on which the shape of the result rests: a guard."""
-    recording = mask.builder.recording
-    if recording is None:
-        raise TraceError(
-            f"an unbound mask of type {mask.type} selects an unknown number of entries; use "
-            "where(mask, x, 0), or bind values first"
-        )
-    found = np.asarray(recording.concrete(mask.id))
-    _guard(mask, found)
-    return found
-
-
-def _guard(node: Value, found: np.ndarray) -> None:
-    if all(guard.node != node.id for guard in node.builder.guards[-8:]):
-        node.builder.guard(node.id, found)
-
-
-def _stand_in(item: Value) -> np.ndarray:
-    return np.zeros(extents_of(item.type.shape, "indexing by arrays"), np.int64)
-
-
-def _moved_positions(
-    value: Value, items: list[Any], moving: list[tuple[int, Value]], base: np.ndarray, key: Any
-) -> Value:
-    """`base`, where unknown indices count as 0, plus stride times index for each of those."""
-    shape = extents_of(value.type.shape, "indexing by arrays")
-    total = array_constant(value, base) if base.any() else None
-    first, ndim = _index_axes(items)
-    for rank, index in moving:
-        axis = sum(map(_axes_taken, items[:rank]))
-        if shape[axis] == 0 and index.type.size:
-            raise _unfit(value, key, f"axis {axis} has no entries")
-        term = _counted_from_front(index, shape[axis])
-        stride = math.prod(shape[axis + 1 :])
-        term = term if stride == 1 else term * stride
-        term = _aligned(term, first + ndim, base.shape)
-        total = term if total is None else total + term
-    return total  # type: ignore[return-value]
-
-
-def _index_axes(items: list[Any]) -> tuple[int, int]:
-    """Where the axes that index arrays make lie in the result, and how many there are.
-
-    They replace the indices if those stand together, and come first otherwise (NumPy's rule).
-    """
-    ranks = [r for r, item in enumerate(items) if not (item is None or isinstance(item, slice))]
-    arrays = [_index_shape(items[r]) for r in ranks]
-    together = ranks[-1] - ranks[0] + 1 == len(ranks)
-    return (ranks[0] if together else 0), len(broadcast_shapes(*arrays))
-
-
-def _index_shape(item: Any) -> tuple[int, ...]:
-    if isinstance(item, int):
-        return ()
-    if dtype_of(item) == BOOL:
-        return (int(np.count_nonzero(item)),)
-    return extents_of(shape_of(item), "indexing by arrays")
-
-
-def _aligned(term: Value, end: int, shape: tuple[int, ...]) -> Value:
-    """An index stretched to the result's shape, its last axis being number end - 1 there."""
-    after = len(shape) - end
-    return stretch(reshaped(term, (*term.type.shape, *(1,) * after)), shape)
-
-
-# Rows whose values are positions in their operand, from the front.
-_IN_RANGE = ("argsort", "argmax", "argmin")
-
-
-def _counted_from_front(index: Value, extent: int) -> Value:
-    node = index.builder.nodes[index.id]
-    if node.row.name in _IN_RANGE:
-        source = index.builder.types[node.operands[0]].shape[dict(node.params)["axis"]]  # type: ignore[call-overload]
-        if isinstance(source, int) and source <= extent:
-            return index
-    return position(index, size=extent)  # type: ignore[no-any-return]

@@ -53,6 +53,14 @@ def iscomplexobj(x: Any) -> bool:
     return False
 
 
+def _matrix_trace(x: Any, *, offset: int = 0, dtype: Any = None) -> Value:
+    return selecting.trace(x, offset, -2, -1, dtype=dtype)  # type: ignore[no-any-return]
+
+
+def _matrix_diagonal(x: Any, *, offset: int = 0) -> Value:
+    return selecting.diagonal(x, offset, -2, -1)  # type: ignore[no-any-return]
+
+
 def _same_names(module: Any, names: str) -> dict[Meaning, Meaning]:
     """NumPy function -> the function of the same name in a module here."""
     return {
@@ -65,12 +73,13 @@ ARRAY_FUNCTIONS: dict[Meaning, Meaning] = {
     **_same_names(
         shaping,
         "reshape ravel transpose matrix_transpose swapaxes moveaxis rollaxis expand_dims squeeze "
-        "broadcast_to broadcast_arrays atleast_1d atleast_2d atleast_3d flip flipud fliplr rot90",
+        "broadcast_to broadcast_arrays atleast_1d atleast_2d atleast_3d flip flipud fliplr rot90 "
+        "meshgrid",
     ),
     **_same_names(
         joining,
         "concatenate stack vstack hstack dstack column_stack append block split array_split hsplit "
-        "vsplit dsplit tile repeat roll pad meshgrid delete",
+        "vsplit dsplit tile repeat roll pad delete",
     ),
     **_same_names(
         selecting,
@@ -92,8 +101,8 @@ ARRAY_FUNCTIONS: dict[Meaning, Meaning] = {
     np.min: reductions.amin,
     np.around: numerics.round_,
     np.empty_like: selecting.zeros_like,
-    np.linalg.trace: selecting.trace,
-    np.linalg.diagonal: selecting.diagonal,
+    np.linalg.trace: _matrix_trace,
+    np.linalg.diagonal: _matrix_diagonal,
     np.linalg.outer: contractions.outer,
     np.linalg.cross: contractions.cross,
     np.linalg.matmul: contractions.matmul,
@@ -119,6 +128,10 @@ def _reshape(self: Value, *shape: Any, order: Any = None, copy: Any = None) -> V
 def _transpose(self: Value, *axes: Any) -> Value:
     order = axes[0] if len(axes) == 1 and not hasattr(axes[0], "__index__") else axes or None
     return shaping.transpose(self, order)  # type: ignore[no-any-return]
+
+
+def _compress(self: Value, condition: Any, axis: Any = None, out: Any = None) -> Value:
+    return selecting.compress(condition, self, axis, out=out)  # type: ignore[no-any-return]
 
 
 def _flatten(self: Value, order: Any = None) -> Value:
@@ -158,8 +171,8 @@ def _unary(ufunc: np.ufunc) -> Meaning:
 
 
 _PLAIN_METHODS = """
-sum prod mean var std ptp any all cumsum cumprod argmax argmin argsort round ravel swapaxes
-squeeze diagonal trace take repeat clip dot copy compress
+sum prod mean var std any all cumsum cumprod argmax argmin argsort round ravel swapaxes
+squeeze diagonal trace take repeat clip dot copy
 """
 _OBJECT_METHODS = """
 sqrt cbrt exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan sinh cosh tanh
@@ -177,6 +190,7 @@ METHODS: dict[str, Any] = {
     "reshape": _reshape,
     "transpose": _transpose,
     "flatten": _flatten,
+    "compress": _compress,
     "astype": _astype,
     "conj": _unary(np.conjugate),
     "T": property(_transpose),

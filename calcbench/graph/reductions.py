@@ -52,34 +52,24 @@ def _kept(x: Value, axes: tuple[int, ...], before: Value, keepdims: Any) -> Valu
     return with_ones(x, axes, before.type.ndim) if wanted else x
 
 
-def _reduction(name: str, row: Primitive) -> Callable[..., Any]:
-    @numpy_signature("a axis !dtype !out keepdims !initial !where")
+def _reduction(name: str, row: Primitive, signature: str) -> Callable[..., Any]:
+    @numpy_signature(signature)
     def reduce(a: Any, axis: Any = None, keepdims: Any = False) -> Value:
         x = lift(a)
         axes = axes_of(axis, x.type.ndim, name)
-        if not axes and x.type.dtype != BOOL:
-            return x
-        return _kept(row(x, axes=axes), axes, x, keepdims)
+        changes = bool(axes) or (x.type.dtype == BOOL and row in (sum_row, prod_row))
+        return _kept(row(x, axes=axes), axes, x, keepdims) if changes else x
 
     reduce.__name__, reduce.__doc__ = name, f"``np.{name}``."
     return reduce
 
 
-def _extreme(name: str, row: Primitive) -> Callable[..., Any]:
-    @numpy_signature("a axis !out keepdims !initial !where")
-    def reduce(a: Any, axis: Any = None, keepdims: Any = False) -> Value:
-        x = lift(a)
-        axes = axes_of(axis, x.type.ndim, name)
-        return _kept(row(x, axes=axes), axes, x, keepdims) if axes else x
-
-    reduce.__name__, reduce.__doc__ = name, f"``np.{name}``."
-    return reduce
-
-
-sum_ = _reduction("sum", sum_row)
-prod = _reduction("prod", prod_row)
-amax = _extreme("max", amax_row)
-amin = _extreme("min", amin_row)
+_OF_SUM = "a axis !dtype !out keepdims !initial !where"
+_OF_MAX = "a axis !out keepdims !initial !where"
+sum_ = _reduction("sum", sum_row, _OF_SUM)
+prod = _reduction("prod", prod_row, _OF_SUM)
+amax = _reduction("max", amax_row, _OF_MAX)
+amin = _reduction("min", amin_row, _OF_MAX)
 
 
 @numpy_signature("a axis !out keepdims")

@@ -131,6 +131,19 @@ def atleast_3d(*arys: Any) -> Any:
     return _at_least(3, arys)
 
 
+def meshgrid(*xi: Any, indexing: str = "xy", copy: bool = True, sparse: bool = False) -> Any:
+    """``np.meshgrid``."""
+    axes = [flattened(x) for x in lift_all(xi)]
+    order = [1, 0, *range(2, len(axes))] if indexing == "xy" and len(axes) > 1 else range(len(axes))
+    shape = [axes[i].type.shape[0] for i in order]
+    grids = []
+    for rank, x in enumerate(axes):
+        along = list(order).index(rank)
+        spread = with_ones(x, [i for i in range(len(axes)) if i != along], len(axes))
+        grids.append(spread if sparse else stretch(spread, tuple(shape)))
+    return tuple(grids)
+
+
 # --- orders of axes --------------------------------------------------------------------------
 
 
