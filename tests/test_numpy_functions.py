@@ -11,6 +11,7 @@ from calcbench.graph import dispatch  # noqa: F401  (gives values NumPy's protoc
 from calcbench.graph.arraytype import Dim, ShapeError, TraceError, array_type
 from calcbench.graph.checker import check_graph
 from calcbench.graph.conventions import kink_convention
+from calcbench.graph.elementwise import detach
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value
@@ -445,8 +446,9 @@ def test_the_comparisons_bite() -> None:
         assert_equal_to(1, np.float64(1.0), 1.0 + 3 * np.spacing(1.0))
     with pytest.raises(AssertionError):
         assert_equal_to(4, np.float32(1.0), np.float64(1.0))
-    broken = Case("broken", lambda x: np.where(x > 0, x, 2 * x) - np.floor(x) * x, (V,))
-    test_both_modes_agree_with_central_differences(broken, np.random.default_rng(0))
+    cut = Case("cut", lambda x: x * (detach(x) if isinstance(x, Value) else x), (V,))
+    with pytest.raises(AssertionError):
+        test_both_modes_agree_with_central_differences(cut, np.random.default_rng(0))
 
 
 def test_every_function_of_the_table_is_in_a_case() -> None:
@@ -627,8 +629,6 @@ NAMED = [
     (lambda a, b: a + b[:, None], (N, M), (N,), (N, M)),
     (lambda a, b: np.squeeze(np.expand_dims(a, 1), 1) * b, (N, M), (M,), (N, M)),
     (lambda a, b: np.einsum("ij,jk,k->i", a, a.T, b), (N, M), (N,), (N,)),
-    (lambda a, b: np.max(a) + b, (N, M), (N,), (N,)),
-    (lambda a, b: np.cumsum(b) @ a, (N, M), (N,), (M,)),
 ]
 # fmt: on
 
@@ -652,7 +652,8 @@ def test_named_dimensions_give_a_type_and_both_derivatives(
 @pytest.mark.parametrize(
     ("function", "name"),
     [(np.mean, "mean"), (np.prod, "prod"), (lambda a: np.tile(a, 2), "tile"), (np.tril, "tril"),
-     (lambda a: np.reshape(a, -1), "reshape with -1"), (np.median, "median")],
+     (lambda a: np.reshape(a, -1), "reshape with -1"), (np.median, "median"), (np.max, "max"),
+     (np.cumsum, "cumsum"), (np.flip, "flip")],
 )  # fmt: skip
 def test_other_functions_name_themselves_when_they_meet_a_named_dimension(
     function: Any, name: str

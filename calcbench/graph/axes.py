@@ -114,11 +114,12 @@ def lift_all(values: Iterable[Any]) -> list[Value]:
     """Operands as graph values of one builder, each with its own shape and dtype."""
     raw = [value_or_array(v) for v in values]
     builder = common_builder(raw)
-    return [place(builder, v if isinstance(v, Value | np.generic) else _array(v)) for v in raw]
+    return [place(builder, strong(v)) for v in raw]
 
 
-def _array(value: Any) -> Any:
-    return value if isinstance(value, np.ndarray) else np.asarray(value)[()]
+def strong(value: Any) -> Any:
+    """A Python number as a NumPy scalar, with a dtype of its own; the rest as it is."""
+    return value if isinstance(value, Value | np.ndarray | np.generic) else np.asarray(value)[()]
 
 
 def lift_same(values: Iterable[Any], to_float: bool = False) -> list[Value]:
@@ -128,6 +129,12 @@ def lift_same(values: Iterable[Any], to_float: bool = False) -> list[Value]:
     if to_float and dtype.kind != "f":
         dtype = np.dtype(np.float64)
     return [as_dtype(v, dtype) for v in lifted]
+
+
+def known(array: np.ndarray) -> np.ndarray:
+    """An array made here, marked read-only: as an index it needs no guard."""
+    array.setflags(write=False)
+    return array
 
 
 def as_float(x: Value) -> Value:

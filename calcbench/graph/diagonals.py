@@ -46,7 +46,7 @@ diagonal = multilinear(
         Sample(((2, 3, 4),), {"offset": 1}, ANY),
         Sample(((3, 2),), {"offset": -1}, ANY),
     ],
-    facts="structural transpose_structural exact",
+    facts="named structural transpose_structural exact",
 )
 
 
@@ -74,5 +74,5 @@ from_diagonal = multilinear(
         Sample(((2, 3),), {"offset": 1, "shape": (3, 4)}, ANY),
         Sample(((2,),), {"offset": -1, "shape": (3, 2)}, ANY),
     ],
-    facts="structural transpose_structural exact",
+    facts="named structural transpose_structural exact",
 )

@@ -12,6 +12,7 @@ from calcbench.graph.arraytype import BOOL, ShapeError, TraceError
 from calcbench.graph.axes import (
     axis_of,
     flattened,
+    known,
     lift,
     lift_all,
     lift_same,
@@ -206,7 +207,7 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Value:
     along = 0 if axis is None else axis_of(axis, x.type.ndim, "repeat")
     shape = sizes(x, "repeat")
     if not isinstance(repeats, int | np.integer):
-        source = np.repeat(np.arange(shape[along]), repeats)
+        source = known(np.repeat(np.arange(shape[along]), repeats))
         return get(x, (slice(None),) * along + (source,))
     wide = (*shape[: along + 1], int(repeats), *shape[along + 1 :])
     kept = tuple(i for i in range(len(wide)) if i != along + 1)
@@ -259,7 +260,7 @@ def pad(
     for axis, (before, after) in enumerate(widths):
         if before or after:
             source: Any = np.pad(np.arange(shape[axis]), (before, after), mode)  # type: ignore[call-overload]
-            x = get(x, (slice(None),) * axis + (source,))
+            x = get(x, (slice(None),) * axis + (known(source),))
     return x
 
 
@@ -284,5 +285,5 @@ def delete(arr: Any, obj: Any, axis: Any = None) -> Value:
     """``np.delete``, of entries whose positions are numbers."""
     x = flattened(lift(arr)) if axis is None else lift(arr)
     along = 0 if axis is None else axis_of(axis, x.type.ndim, "delete")
-    kept = np.delete(np.arange(sizes(x, "delete")[along]), obj)
+    kept = known(np.delete(np.arange(sizes(x, "delete")[along]), obj))
     return get(x, (slice(None),) * along + (kept,))

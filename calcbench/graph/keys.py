@@ -12,7 +12,7 @@ from calcbench.graph.arraytype import (
     DimLike,
     format_shape,
 )
-from calcbench.graph.axes import reshaped
+from calcbench.graph.axes import known, reshaped
 from calcbench.graph.lifting import (
     Value,
     holds_values,
@@ -47,11 +47,9 @@ def _index_array(part: Any) -> np.ndarray:
     if isinstance(part, np.ndarray):
         return part
     try:
-        array = np.array(part, dtype=None if np.size(part) else np.int64)
+        return known(np.array(part, dtype=None if np.size(part) else np.int64))
     except ValueError as error:
         raise IndexingError(f"{_show_part(part)} is no array of indices: {error}") from error
-    array.setflags(write=False)
-    return array
 
 
 def unfit(value: Value, key: Any, why: object) -> IndexingError:

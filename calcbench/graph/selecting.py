@@ -20,6 +20,7 @@ from calcbench.graph.axes import (
     axis_of,
     extents_of,
     flattened,
+    known,
     lift,
     lift_all,
     lift_same,
@@ -28,6 +29,7 @@ from calcbench.graph.axes import (
     part,
     permuted,
     sizes,
+    strong,
     summed,
 )
 from calcbench.graph.comparison import not_equal, select as select_row
@@ -72,8 +74,7 @@ def where(condition: Any, x: Any = _MISSING, y: Any = _MISSING) -> Value:
 
 
 def _truth(builder: Any, condition: Any, shape: Any) -> Value:
-    found = condition if isinstance(condition, Value) else np.asarray(condition)[()]
-    return stretch(as_truth(place(builder, found)), shape)
+    return stretch(as_truth(place(builder, strong(condition))), shape)
 
 
 @numpy_signature("condlist choicelist default")
@@ -104,8 +105,7 @@ def take(a: Any, indices: Any, axis: Any = None) -> Value:
     """``np.take``."""
     x = lift(a) if axis is not None else flattened(lift(a))
     along = 0 if axis is None else axis_of(axis, x.type.ndim, "take")
-    chosen = indices if isinstance(indices, Value) else value_or_array(indices)
-    return get(x, (slice(None),) * along + (chosen,))
+    return get(x, (slice(None),) * along + (indices,))
 
 
 @numpy_signature("arr indices axis")
@@ -119,9 +119,15 @@ def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Value:
     if len(wanted) != x.type.ndim:
         raise ShapeError(f"take_along_axis needs as many axes, got {x.type} and {wanted}")
     shape = [n if i == along else x.type.shape[i] for i, n in enumerate(wanted)]
-    grid: list[Any] = list(np.ogrid[tuple(slice(int(n)) for n in shape)])
+    grid: list[Any] = [known(g) for g in np.ogrid[tuple(slice(int(n)) for n in shape)]]
     grid[along] = chosen
     return get(x, tuple(grid))
+
+
+def _kept(condition: Any, extent: int) -> np.ndarray:
+    """A mask; one that is too short is filled up with False."""
+    mask = np.asarray(condition, bool)
+    return mask if mask.size >= extent else known(np.flatnonzero(mask))
 
 
 @numpy_signature("condition a axis !out")
@@ -129,7 +135,9 @@ def compress(condition: Any, a: Any, axis: Any = None) -> Value:
     """``np.compress``."""
     x = lift(a) if axis is not None else flattened(lift(a))
     along = 0 if axis is None else axis_of(axis, x.type.ndim, "compress")
-    mask = condition if isinstance(condition, Value) else np.flatnonzero(condition)
+    mask = (
+        condition if isinstance(condition, Value) else _kept(condition, sizes(x, "compress")[along])
+    )
     return get(x, (slice(None),) * along + (mask,))
 
 
@@ -260,7 +268,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> 
     """``np.full_like``; the value may be traced."""
     raw = [value_or_array(a), value_or_array(fill_value)]
     builder = common_builder(raw)
-    like = place(builder, raw[0] if isinstance(raw[0], Value) else np.asarray(raw[0])[()])
+    like = place(builder, strong(raw[0]))
     frame = _made_like(like, 0, dtype, shape).type
     if not isinstance(raw[1], Value | np.ndarray):
         return _made_like(like, raw[1], dtype, shape)

@@ -12,7 +12,7 @@ from calcbench.graph import comparison, elementwise as rows, kinks, special
 from calcbench.graph.arraytype import BOOL, FLOAT64, DTypeError
 from calcbench.graph.axes import as_float, as_truth, lift, lift_all, number_like
 from calcbench.graph.contractions import matmul, vecdot
-from calcbench.graph.lifting import Value, as_dtype, binary, promote, raise_to
+from calcbench.graph.lifting import Value, as_dtype, binary, promote
 from calcbench.graph.primitive import Primitive
 from calcbench.graph.selecting import where
 from calcbench.graph.structural import zeros
@@ -152,13 +152,6 @@ def logaddexp2(x: Any, y: Any) -> Any:
     return rows.logaddexp(first * math.log(2.0), second * math.log(2.0)) / math.log(2.0)
 
 
-def power(x: Any, y: Any) -> Any:
-    """``np.power``."""
-    if isinstance(x, Value):
-        return raise_to(x, y)
-    return binary(rows.power, x, y)
-
-
 def float_power(x: Any, y: Any) -> Any:
     """``np.float_power``, in float64."""
     return rows.power(*promote(tuple(as_dtype(v, FLOAT64) for v in lift_all((x, y)))))
@@ -191,7 +184,7 @@ UFUNCS: dict[np.ufunc, Meaning] = {
     np.hypot: of_floats(rows.hypot),
     np.logaddexp: of_floats(rows.logaddexp),
     np.float_power: float_power,
-    np.power: power,
+    np.power: rows.power,
     np.negative: of_numbers(rows.negative),
     np.absolute: of_numbers(kinks.abs_),
     np.sign: of_numbers(kinks.sign),
