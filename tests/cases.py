@@ -214,6 +214,11 @@ def computed_indices(x):
     return y * x[order - 1]
 
 
+@case(VECTOR, np.array([3, 0, 2, 1]))
+def integer_powers(x, n):
+    return x * (n + 1) ** n
+
+
 @case(VECTOR)
 def masked(x):
     return np.sum(x[x > 0.0] ** 2)

@@ -20,15 +20,16 @@ graph/ir graph/comparison graph/linalg graph/products
 graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting
-forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/explicit graph/norms
+forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms
 graph/keys graph/matrix_functions graph/reductions graph/shaping
+graph/positions
 graph/indexing
 graph/contractions graph/joining
 graph/selecting
 graph/numerics graph/summation graph/ufuncs
 graph/numpy_table
 graph/dispatch
-graph/tracing
+graph/tracing graph/explicit
 graph/paths
 programs functions
 derivatives subgradients

@@ -112,7 +112,6 @@ def test_exceptions_name_rows_and_reasons() -> None:
     assert all(reasons.values())
 
 
-@pytest.mark.xfail(reason="the type rule of elementwise rows takes any number of operands")
 def test_rows_refuse_one_operand_more_or_less() -> None:
     """`concatenate` takes any number."""
     accepted = []

@@ -125,6 +125,10 @@ power: Primitive = elementwise(
     "power", np.power, "Pow", "({0} ** {1})", _power_partials, [(0.2, 2.0), (-2.0, 2.0)],
     facts="transcendental",
 )  # fmt: skip
+integer_power: Primitive = piecewise_constant(
+    "integer_power", np.power, "Pow", "({0} ** {1})", takes="integer",
+    samples=(Sample(((5,), (5,)), {}, ("integer", "index:4")),),
+)  # fmt: skip
 hypot: Primitive = elementwise(
     "hypot", np.hypot, lambda sp, x, y: sp.sqrt(x**2 + y**2), "math.hypot({0}, {1})",
     lambda z, x, y: tuple(Masked(logical_not(equal(z, zeros(z))), v / z) for v in (x, y)), REAL,
@@ -299,4 +303,5 @@ convert: Primitive = multilinear(
     _convert_type,
     [lambda ct, x, *, dtype: convert(ct, dtype=x.type.dtype)],
     [Sample(((3,),), {"dtype": np.dtype(np.float32)}, ((-2.0, 2.0),))],
+    facts="named",
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from calcbench.graph import dispatch  # noqa: F401 - gives values NumPy's functions and indexing
 from calcbench.graph.arraytype import DimLike, GraphError, array_type
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import CLOSED, Value, common_builder, place, subgraph

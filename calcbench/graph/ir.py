@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from calcbench.graph.arraytype import ArrayType, GraphError, as_array, check_bound, with_sizes
+from calcbench.graph.arraytype import ArrayType, GraphError, ShapeError, as_array, check_bound, with_sizes
 from calcbench.graph.nodes import INPUT, Guard, Literal, Node, Origin, Params, Row
 from calcbench.graph.printing import format_graph
 
@@ -174,8 +174,7 @@ class Builder:
         key = (row, params, *[types[i] for i in operands])
         known = self._inferred.get(key)
         if known is None:
-            known = row.infer(*key[2:], **dict(params))
-            self._inferred[key] = known
+            known = self._inferred[key] = _infer(row, key[2:], params)
         recording = self.recording
         index = self._numbers[node] = len(types)
         self.nodes.append(node)
@@ -242,6 +241,16 @@ class Builder:
             tuple(self.guards),
             tuple(self.origins),
         )
+
+
+def _infer(row: Row, types: Sequence[ArrayType], params: Params) -> ArrayType:
+    if not row.takes_named_dimensions and not all(t.is_concrete for t in types):
+        raise ShapeError(
+            f"{row.name} needs sizes that are numbers, got {', '.join(map(str, types))}; only "
+            "elementwise operations, broadcasting, sum, transpose, matmul, trace, diag, outer, "
+            "kron, det and inv take named dimensions"
+        )
+    return row.infer(*types, **dict(params))
 
 
 def _named(name: str, type: ArrayType) -> Params:

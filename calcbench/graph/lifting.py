@@ -34,6 +34,7 @@ from calcbench.graph.elementwise import (
     convert,
     divide,
     floor_divide,
+    integer_power,
     multiply,
     negative,
     power,
@@ -167,7 +168,7 @@ class Value:
 
 NUMBERS = (bool, int, float)
 _LIFTABLE = (Value, *NUMBERS, np.ndarray, np.generic, list, tuple)
-FLOAT_ONLY = frozenset(("divide", "power"))
+FLOAT_ONLY = frozenset(("divide",))
 
 
 def used(value: Value) -> Value:
@@ -190,7 +191,9 @@ def binary(row: Primitive, a: Any, b: Any) -> Any:
         return Value(builder, builder.add(row, (pair[0].id, pair[1].id)))
     if not is_liftable(a) or not is_liftable(b):
         return NotImplemented
-    return row(*promote((a, b), to_float=row.name in FLOAT_ONLY))
+    operands = promote((a, b), to_float=row.name in FLOAT_ONLY)
+    whole = row is power and operands[0].type.dtype.kind == "i"
+    return integer_power(*operands) if whole else row(*operands)
 
 
 def _alike(a: Any, b: Any) -> tuple[Any, ...]:
@@ -330,18 +333,33 @@ def inline_values(builder: Builder, values: list[Value]) -> list[int]:
 
 
 def subgraph(builder: Builder, outputs: list[int]) -> Graph:
-    """What the outputs depend on, as a graph; its inputs in order of appearance."""
+    """What the outputs depend on, as a graph; its inputs as read from left to right."""
     kept = reachable(builder.nodes, outputs)
     new = {old: rank for rank, old in enumerate(kept)}
     nodes = [builder.nodes[i] for i in kept]
     return Graph(
         tuple(n.with_operands(tuple(new[i] for i in n.operands)) for n in nodes),
         tuple(builder.types[i] for i in kept),
-        tuple(new[i] for i in kept if builder.nodes[i].row is INPUT),
+        tuple(new[i] for i in _inputs_as_read(builder, outputs)),
         tuple(new[i] for i in outputs),
         (),
         tuple(builder.origins[i] for i in kept),
     )
+
+
+def _inputs_as_read(builder: Builder, outputs: list[int]) -> list[int]:
+    found: dict[int, None] = {}
+    seen: set[int] = set()
+    pending = outputs[::-1]
+    while pending:
+        index = pending.pop()
+        if index not in seen:
+            seen.add(index)
+            node = builder.nodes[index]
+            if node.row is INPUT:
+                found[index] = None
+            pending.extend(reversed(node.operands))
+    return list(found)
 
 
 def as_dtype(value: Value, dtype: np.dtype) -> Value:
@@ -374,13 +392,9 @@ def raise_to(base: Value, exponent: Any) -> Any:
     """``base ** exponent`` as NumPy's operator computes it."""
     if type(exponent) in (int, float) and exponent in _FAST_POWERS and base.type.is_float:
         return _FAST_POWERS[exponent](used(base))
-    if type(exponent) is int and exponent >= 0 and base.type.dtype.kind == "i":
-        return square(used(base)) if exponent == 2 else _integer_power(used(base), exponent)
+    if type(exponent) is int and exponent < 0 and not base.type.is_float:
+        raise ValueError(
+            f"integers to negative integer powers are not allowed, as in NumPy: got {base.type} "
+            f"to the power {exponent}; convert with .astype(float)"
+        )
     return binary(power, base, exponent)
-
-
-def _integer_power(base: Value, exponent: int) -> Any:
-    result: Any = enter(base.builder, 1, base.type.dtype, base.type.shape)
-    for _ in range(exponent):
-        result = result * base
-    return result

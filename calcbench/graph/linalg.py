@@ -106,6 +106,7 @@ det = linearised(
     "det", np.linalg.det, matrix_type("det", lambda m, n: (), square=True),
     lambda z, xs, dxs: _inner(swap_last(adjugate(xs[0])), dxs[0]), ANY_SQUARE,
     sympy=lambda sp, a: a.det(),
+    facts="named",
 )  # fmt: skip
 
 
@@ -143,6 +144,7 @@ adjugate: Primitive = linearised(
     "adjugate", _adjugate, matrix_type("adjugate", lambda m, n: (m, n), square=True),
     lambda z, xs, dxs: adjugate_tangent(xs[0], dxs[0]), ANY_SQUARE,
     sympy=lambda sp, a: a.adjugate(),
+    facts="named",
 )  # fmt: skip
 
 
@@ -201,6 +203,7 @@ adjugate_tangent: Primitive = linearised(
     _adjugate_tangent_tangent,
     [Sample((s, s), {}, ((-2.0, 2.0),) * 2) for s in ((3, 3), (2, 4, 4))],
     transposes={1: lambda ct, a, h: swap_last(adjugate_tangent(a, swap_last(ct)))}.get,
+    facts="named",
 )  # fmt: skip
 
 logabsdet = linearised(
@@ -208,10 +211,12 @@ logabsdet = linearised(
     matrix_type("logabsdet", lambda m, n: (), square=True),
     lambda z, xs, dxs: _inner(swap_last(inv(xs[0])), dxs[0]), REGULAR,
     sympy=lambda sp, a: sp.log(sp.Abs(a.det())),
+    facts="named",
 )  # fmt: skip
 sign_det = piecewise_constant(
     "sign_det", lambda a: np.linalg.slogdet(a)[0], lambda sp, a: sp.sign(a.det()),
     infer=matrix_type("sign_det", lambda m, n: (), square=True), samples=REGULAR,
+    facts="named",
 )  # fmt: skip
 
 # --- inverses --------------------------------------------------------------------------------
@@ -219,6 +224,7 @@ sign_det = piecewise_constant(
 inv: Primitive = linearised(
     "inv", np.linalg.inv, matrix_type("inv", lambda m, n: (m, n), square=True),
     lambda z, xs, dxs: -matmul(z, matmul(dxs[0], z)), REGULAR, sympy=lambda sp, a: a.inv(),
+    facts="named",
 )  # fmt: skip
 
 
@@ -247,6 +253,7 @@ solve: Primitive = linearised(
     ],
     transposes={1: lambda ct, a, b: solve(swap_last(a), ct)}.get,
     sympy=lambda sp, a, b: a.inv() * b,
+    facts="named",
 )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ class Row(Protocol):
     @property
     def scalar(self) -> str | None: ...
     @property
+    def takes_named_dimensions(self) -> bool: ...
+    @property
     def infer(self) -> Callable[..., ArrayType]: ...
     @property
     def numpy(self) -> Callable[..., Any]: ...
@@ -56,6 +58,7 @@ class InputRow:
     kind: str = "input"
     facts: frozenset[str] = frozenset()
     scalar: str | None = None
+    takes_named_dimensions: bool = True
 
     def infer(self, *, name: str, type: ArrayType) -> ArrayType:
         """The type that the params state."""

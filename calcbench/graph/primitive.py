@@ -76,7 +76,7 @@ class Primitive:
     samples : tuple of Sample
         The domain, as cases for tests.
     facts : frozenset of str
-        ``commutative``, ``exact``, ``kink``, ``nonnegative``, ``structural`` ...
+        ``named`` (takes named dimensions), ``commutative``, ``exact``, ``kink``, ``nonnegative``, ``structural`` ...
     scalar_on : mapping
         Element text for one target that differs from `scalar`.
     """
@@ -99,6 +99,11 @@ class Primitive:
         operands = (first.id, *[v.id for v in others])
         index = first.builder.add(self, operands, tuple(sorted(params.items())))
         return type(first)(first.builder, index)
+
+    @property
+    def takes_named_dimensions(self) -> bool:
+        """Whether operands may have dimensions of unknown size."""
+        return self.scalar is not None or "named" in self.facts
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -127,11 +132,13 @@ def _register(row: Primitive) -> Primitive:
 KIND_LETTERS = {"float": "f", "number": "fi", "integer": "i", "bool": "b", "any": "fib"}
 
 
-def same_types(name: str, takes: str, gives: np.dtype | None = None) -> Infer:
+def same_types(name: str, arity: int, takes: str, gives: np.dtype | None = None) -> Infer:
     """Type rule of elementwise rows: all operands of one type; the result has it, or `gives`."""
     letters = KIND_LETTERS[takes]
 
     def infer(first: ArrayType, *others: ArrayType, **_: object) -> ArrayType:
+        if len(others) + 1 != arity:
+            raise ShapeError(f"{name} takes {arity} operands, got {len(others) + 1}")
         for other in others:
             check_same(name, first, other)
         if first.dtype.kind not in letters:
@@ -177,7 +184,7 @@ def elementwise(
         Primitive(
             name,
             "elementwise",
-            infer or same_types(name, takes),
+            infer or same_types(name, arity, takes),
             numpy,
             sympy,
             scalar,
@@ -207,7 +214,7 @@ def piecewise_constant(
         Primitive(
             name,
             "piecewise_constant",
-            infer or same_types(name, takes, gives),
+            infer or same_types(name, arity, takes, gives),
             numpy,
             sympy,
             scalar,

@@ -54,12 +54,9 @@ def _plus(builder: Builder, node: Node) -> int | None:
     return None
 
 
-def _abs_of_signed(builder: Builder, node: Node) -> int | None:
-    """|-x| is |x|, and | |x| | is |x|."""
-    inner = builder.nodes[node.operands[0]]
-    if inner.row is negative:
-        return builder.add(abs_, inner.operands)
-    return node.operands[0] if inner.row is abs_ else None
+def _abs_twice(builder: Builder, node: Node) -> int | None:
+    """| |x| | is |x|. But |-x| stays: |x| has the left and right slopes at 0 exchanged."""
+    return node.operands[0] if builder.nodes[node.operands[0]].row is abs_ else None
 
 
 def _same_shape(builder: Builder, node: Node) -> int | None:
@@ -103,7 +100,7 @@ REWRITES: dict[str, Rewrite] = {
     "negative": _undone_twice,
     "add": _minus,
     "subtract": _plus,
-    "abs": _abs_of_signed,
+    "abs": _abs_twice,
     "reshape": _same_shape,
     "broadcast": _same_shape,
     "transpose": _undone_transpose,

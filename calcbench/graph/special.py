@@ -32,7 +32,7 @@ def _scipy(name: str) -> Callable[[Any], Any]:
 
 def _ordered(name: str) -> Infer:
     """Type rule of a row with a param ``order``, a whole number from 1 to `HIGHEST_ORDER`."""
-    same = same_types(name, "float")
+    same = same_types(name, 1, "float")
 
     def infer(x: ArrayType, *, order: int) -> ArrayType:
         if not isinstance(order, int) or not 1 <= order <= HIGHEST_ORDER:

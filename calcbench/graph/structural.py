@@ -126,7 +126,7 @@ broadcast: Primitive = multilinear(
         Sample(((3,),), {"dims": (1,), "shape": (2, 3)}, ANY),
         Sample(((2, 1),), {"dims": (0, 2), "shape": (2, 4, 3)}, ANY),
     ],
-    facts="structural exact",
+    facts="named structural exact",
 )
 
 
@@ -142,7 +142,7 @@ reshape: Primitive = multilinear(
     _reshape_type,
     [lambda ct, x, *, shape: reshape(ct, shape=x.type.shape)],
     [Sample(((2, 3),), {"shape": (3, 2)}, ANY), Sample(((4,),), {"shape": (2, 1, 2)}, ANY)],
-    facts="structural transpose_structural exact",
+    facts="named structural transpose_structural exact",
 )
 
 
@@ -162,7 +162,7 @@ transpose: Primitive = multilinear(
     _transpose_type,
     [_untranspose],
     [Sample(((2, 3),), {"perm": (1, 0)}, ANY), Sample(((2, 3, 4),), {"perm": (2, 0, 1)}, ANY)],
-    facts="structural transpose_structural exact",
+    facts="named structural transpose_structural exact",
 )
 
 
@@ -232,7 +232,7 @@ slice_: Primitive = multilinear(
         Sample(((4, 3),), {"starts": (0, 1), "stops": (3, 3), "steps": (1, 1)}, ANY),
         Sample(((3,),), {"starts": (1,), "stops": (1,), "steps": (1,)}, ANY),
     ],
-    facts="structural transpose_structural exact",
+    facts="named structural transpose_structural exact",
 )
 
 
@@ -281,7 +281,7 @@ pad: Primitive = multilinear(
         Sample(((3,),), {"high": (2,), "interior": (1,), "low": (1,)}, ANY),
         Sample(((2, 3),), {"high": (0, 1), "interior": (0, 0), "low": (1, 0)}, ANY),
     ],
-    facts="structural transpose_structural exact",
+    facts="named structural transpose_structural exact",
 )
 
 
@@ -306,6 +306,7 @@ sum_: Primitive = multilinear(
     [_unsum],
     [Sample(((4,),), {"axes": (0,)}, ANY), Sample(((2, 3, 4),), {"axes": (0, 2)}, ANY)],
     sympy="Add",
+    facts="named",
 )
 
 
@@ -462,4 +463,5 @@ matmul: Primitive = multilinear(
         Sample(((2, 3), (3, 4)), {}, ANY * 2),
         Sample(((2, 2, 3), (2, 3, 4)), {}, ANY * 2),
     ],
+    facts="named",
 )
