@@ -11,7 +11,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from calcbench.graph.arraytype import ArrayType, GraphError, ShapeError, as_array, check_bound, with_sizes
+from calcbench.graph.arraytype import (
+    ArrayType,
+    GraphError,
+    ShapeError,
+    as_array,
+    check_bound,
+    with_sizes,
+)
 from calcbench.graph.nodes import INPUT, Guard, Literal, Node, Origin, Params, Row
 from calcbench.graph.printing import format_graph
 
@@ -171,10 +178,11 @@ class Builder:
         if found is not None:
             return found
         types = self.types
-        key = (row, params, *[types[i] for i in operands])
+        kinds = [types[i] for i in operands]
+        key = (row, params, *kinds)
         known = self._inferred.get(key)
         if known is None:
-            known = self._inferred[key] = _infer(row, key[2:], params)
+            known = self._inferred[key] = _infer(row, kinds, params)
         recording = self.recording
         index = self._numbers[node] = len(types)
         self.nodes.append(node)

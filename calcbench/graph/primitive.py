@@ -76,7 +76,8 @@ class Primitive:
     samples : tuple of Sample
         The domain, as cases for tests.
     facts : frozenset of str
-        ``named`` (takes named dimensions), ``commutative``, ``exact``, ``kink``, ``nonnegative``, ``structural`` ...
+        ``named`` (takes named dimensions), ``commutative``, ``exact``, ``kink``,
+        ``nonnegative``, ``structural`` ...
     scalar_on : mapping
         Element text for one target that differs from `scalar`.
     """
