@@ -278,6 +278,8 @@ CASES = [
     case("linalg.matmul", np.linalg.matmul, T, T2, ulps=4),
     case("linalg.tensordot", lambda x, y: np.linalg.tensordot(x, y, axes=1), A, B, ulps=4),
     case("linalg.vecdot", np.linalg.vecdot, A, R, ulps=4),
+    *[case(f"linalg.multi_dot {i}", lambda *xs: np.linalg.multi_dot(xs), *xs, ulps=16)
+      for i, xs in enumerate([(A, B), (A, B, S), (V3, A, B), (A, B, V3), (V3, A, B, V3)])],
     case("linalg.matrix_transpose", np.linalg.matrix_transpose, T),
     # methods, their arguments by position where the order is their own
     *[case(f"method {name}{args}", lambda x, name=name, args=args: getattr(x, name)(*args), A)
@@ -437,6 +439,30 @@ def test_both_modes_agree_with_central_differences(sample: Case, rng: np.random.
     shares = evaluate(pulled, *arrays, np.asarray(ct)[()])[1:]
     backward = sum(np.sum(s * d) for s, d in zip(shares, dx, strict=True))
     np.testing.assert_allclose(backward, np.sum(ct * tangent), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("sample", CASES, ids=ids)
+def test_second_derivatives_are_those_of_the_gradient(
+    sample: Case, rng: np.random.Generator
+) -> None:
+    arrays = as_dtype(sample.arrays, "d")
+    graph = graph_of(sample.function, arrays)
+    out = graph.types[graph.outputs[0]]
+    if not out.is_float:
+        return
+    pulled = pullback(graph)
+    second = check_graph(pushforward(pulled))
+    dx, ct = [rng.normal(size=a.shape) for a in arrays], np.asarray(rng.normal(size=out.shape))[()]
+    found = evaluate(second, *arrays, ct, *dx, 0 * ct)[len(pulled.outputs) + 1 :]
+    step = 2e-4
+    near = [
+        evaluate(pulled, *[a + k * step * d for a, d in zip(arrays, dx, strict=True)], ct)[1:]
+        for k in (-2, -1, 1, 2)
+    ]
+    for got, a, b, c, d in zip(found, *near, strict=True):
+        difference = (a - 8 * b + 8 * c - d) / (12 * step)
+        scale = 1 + np.abs(difference).max(initial=0)
+        np.testing.assert_allclose(got, difference, rtol=0, atol=1e-7 * scale)
 
 
 def test_the_comparisons_bite() -> None:

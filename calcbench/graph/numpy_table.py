@@ -108,6 +108,7 @@ ARRAY_FUNCTIONS: dict[Meaning, Meaning] = {
     np.linalg.matmul: contractions.matmul,
     np.linalg.tensordot: contractions.tensordot,
     np.linalg.vecdot: contractions.vecdot,
+    np.linalg.multi_dot: summation.multi_dot,
     np.linalg.matrix_transpose: shaping.matrix_transpose,
     np.shape: shape,
     np.ndim: ndim,

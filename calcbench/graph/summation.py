@@ -41,6 +41,19 @@ def einsum(*operands: Any, **options: Any) -> Value:
     return _delivered(terms[0], output, extents)
 
 
+def multi_dot(arrays: Sequence[Any], *, out: Any = None) -> Value:
+    """``np.linalg.multi_dot``: a chain of matrix products, vectors allowed at its ends."""
+    _refuse({"out": out})
+    ranks = [len(np.shape(a)) for a in arrays]
+    if len(ranks) < 2 or not set(ranks[1:-1]) <= {2} or not {ranks[0], ranks[-1]} <= {1, 2}:
+        raise ShapeError(f"multi_dot takes matrices, and vectors at the ends, got ranks {ranks}")
+    texts = [ascii_letters[i : i + 2] for i in range(len(arrays))]
+    texts[0] = texts[0][-ranks[0] :]
+    texts[-1] = texts[-1][: ranks[-1]]
+    free = texts[0][: ranks[0] - 1] + texts[-1][1 : ranks[-1]]
+    return einsum(f"{','.join(texts)}->{free}", *arrays)
+
+
 def _refuse(options: dict[str, Any]) -> None:
     given = [k for k, v in options.items() if k != "optimize" and v is not None]
     if given:
