@@ -14,7 +14,7 @@ from calcbench.graph.arraytype import TraceError
 from calcbench.graph.elementwise import trunc
 from calcbench.graph.indexing import get, put
 from calcbench.graph.lifting import Value, binary, used
-from calcbench.graph.numpy_table import ARRAY_FUNCTIONS, METHODS, UFUNCS
+from calcbench.graph.numpy_table import ARRAY_FUNCTIONS, METHODS, UFUNCS, find_ufunc
 from calcbench.graph.primitive import Primitive
 from calcbench.graph.structural import reshape
 
@@ -24,10 +24,13 @@ VIEWS = frozenset(
     (
         np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze,
         np.broadcast_to, np.flip, np.flipud, np.fliplr, np.rot90, np.diagonal, np.split,
-        np.array_split, np.hsplit, np.vsplit, np.atleast_1d, np.atleast_2d,
+        np.array_split, np.hsplit, np.vsplit, np.dsplit, np.atleast_1d, np.atleast_2d,
+        np.atleast_3d, np.rollaxis, np.matrix_transpose, np.real,
     )
 )  # fmt: skip
-VIEW_METHODS = ("reshape", "ravel", "transpose", "swapaxes", "squeeze", "diagonal", "T")
+VIEW_METHODS = (
+    "reshape", "ravel", "transpose", "swapaxes", "squeeze", "diagonal", "T", "mT", "real",
+)  # fmt: skip
 REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: ARRAY_FUNCTIONS[np.sum],
     np.multiply: ARRAY_FUNCTIONS[np.prod],
@@ -58,7 +61,7 @@ def apply_ufunc(self: Value, ufunc: np.ufunc, method: str, *inputs: Any, **optio
         return REDUCTIONS[ufunc](*inputs, **options)
     if method != "__call__":
         raise TraceError(f"np.{ufunc.__name__}.{method} of a traced array is not supported")
-    meaning = UFUNCS.get(ufunc)
+    meaning = find_ufunc(ufunc)
     if meaning is None:
         raise _unsupported(f"np.{ufunc.__name__}", [u.__name__ for u in UFUNCS])
     if options:

@@ -75,9 +75,17 @@ def is_square(x: Any) -> bool:
         node, looked = x.builder.nodes[pending.pop()], looked + 1
         if node.row.name in _ADDS_UP:
             pending.extend(node.operands)
+        elif _scales_up(x.builder, node):
+            pending.append(node.operands[0])
         elif not _squares(x.builder, node):
             return False
     return not pending
+
+
+def _scales_up(builder: Any, node: Any) -> bool:
+    """Whether the node is something times or over a positive constant, as in a mean."""
+    scales = node.row is multiply or node.row is divide
+    return scales and (literal_of(builder, node.operands[1]) or 0) > 0
 
 
 def _squares(builder: Any, node: Any) -> bool:
