@@ -75,17 +75,22 @@ def is_square(x: Any) -> bool:
         node, looked = x.builder.nodes[pending.pop()], looked + 1
         if node.row.name in _ADDS_UP:
             pending.extend(node.operands)
-        elif _scales_up(x.builder, node):
-            pending.append(node.operands[0])
+        elif (inner := _unscaled(x.builder, node)) is not None:
+            pending.append(inner)
         elif not _squares(x.builder, node):
             return False
     return not pending
 
 
-def _scales_up(builder: Any, node: Any) -> bool:
-    """Whether the node is something times or over a positive constant, as in a mean."""
-    scales = node.row is multiply or node.row is divide
-    return scales and (literal_of(builder, node.operands[1]) or 0) > 0
+def _unscaled(builder: Any, node: Any) -> int | None:
+    """What a node multiplies or divides by a positive constant, as a mean does."""
+    if node.row is not multiply and node.row is not divide:
+        return None
+    first, second = node.operands
+    if (literal_of(builder, second) or 0) > 0:
+        return int(first)
+    scaled = node.row is multiply and (literal_of(builder, first) or 0) > 0
+    return int(second) if scaled else None
 
 
 def _squares(builder: Any, node: Any) -> bool:
