@@ -14,13 +14,13 @@ import pytest
 # none of its own line. The `__init__.py` of a folder is called after it. New files go in here.
 LAYERS = """
 graph/arraytype graph/conventions graph/environment graph/kernels graph/trees
-graph/nodes graph/primitive
+graph/nodes graph/origins graph/primitive
 graph/activity graph/printing graph/structural graph/diagonals
 graph/ir graph/comparison graph/linalg graph/products
 graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting
-forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms
+forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
 graph/keys graph/matrix_functions graph/reductions graph/shaping
 graph/positions
 graph/indexing

@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from calcbench.graph.arraytype import DTypeError, ShapeError, TraceError, format_shape
-from calcbench.graph.lifting import Value, used
+from calcbench.graph.lifting import Value
 
 
 class Alias:
     """What one traced array shares with others.
 
     `version` counts writes to it. A view remembers its base and the version it saw. An in-place
-    update of a view is `owed` to the base until ``base[key] = view`` stores it.
+    update of a view is `owed` to the base until ``base[key] = view`` stores it where the view,
+    node `source`, was taken.
     """
 
-    __slots__ = ("base", "owed", "seen", "version")
+    __slots__ = ("base", "owed", "seen", "source", "version")
 
     def __init__(self, base: Value | None = None) -> None:
         self.base = base
         self.seen: int = 0 if base is None else alias_of(base).version
         self.version: int = 0
         self.owed: Value | None = None
+        self.source: int = -1
 
     def check(self, value: Value) -> None:
         """An error if using `value` now would not see what NumPy would."""
@@ -82,24 +84,29 @@ def update(target: Value, result: Any) -> Any:
     if not is_view(target):
         overwrite(target, result)
         return target
-    base = target.alias.base
     owed = Value(result.builder, result.id)
     owed.alias = Alias()
     owed.alias.owed = owed
-    alias_of(base).owed = owed
+    alias = alias_of(target.alias.base)
+    alias.owed, alias.source = owed, target.id
     return owed
 
 
-def store(target: Value, new: Any) -> Any:
-    """What ``target[key] = new`` may store: settles an update that was owed to `target`."""
+def writable(target: Value) -> Alias:
+    """The alias record of an array that may be written to; an error for views."""
     if is_view(target):
         raise TraceError(
             "writing through a view of a traced array is not supported; write to the array "
             "itself, x[key] = ..., or to a copy"
         )
+    return alias_of(target)
+
+
+def written(target: Value, updated: Value) -> None:
+    """Let `target` stand for `updated`; an update that was owed to it is a view of it again."""
     alias = alias_of(target)
-    if alias.owed is not None and new is alias.owed:
+    alias.version += 1
+    target.builder, target.id = updated.builder, updated.id
+    if alias.owed is not None:
+        alias.owed.alias = Alias(target)
         alias.owed = None
-        new.alias = None
-    used(target)
-    return new

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from calcbench.graph.aliasing import store, update, view
+from calcbench.graph.aliasing import update, view, writable, written
 from calcbench.graph.arraytype import TraceError
 from calcbench.graph.elementwise import trunc
 from calcbench.graph.indexing import get, put
 from calcbench.graph.lifting import Value, binary, used
 from calcbench.graph.numpy_table import ARRAY_FUNCTIONS, METHODS, UFUNCS, find_ufunc
 from calcbench.graph.primitive import Primitive
+from calcbench.graph.refusals import cuts, formatted, missing, refused_options, unsupported
 from calcbench.graph.structural import reshape
 
 
-# Functions and methods whose NumPy result shares memory with their first argument.
+# Functions and methods whose NumPy result may share memory with their first argument.
 VIEWS = frozenset(
     (
         np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze,
         np.broadcast_to, np.flip, np.flipud, np.fliplr, np.rot90, np.diagonal, np.split,
-        np.array_split, np.hsplit, np.vsplit, np.dsplit, np.atleast_1d, np.atleast_2d,
-        np.atleast_3d, np.rollaxis, np.matrix_transpose, np.real,
+        np.array_split, np.hsplit, np.vsplit, np.dsplit, np.rollaxis, np.matrix_transpose, np.real,
+        np.linalg.matrix_transpose, np.linalg.diagonal,
     )
 )  # fmt: skip
+# Functions that give one view per argument.
+VIEWS_EACH = frozenset((np.atleast_1d, np.atleast_2d, np.atleast_3d, np.broadcast_arrays))
 VIEW_METHODS = (
     "reshape", "ravel", "transpose", "swapaxes", "squeeze", "diagonal", "T", "mT", "real",
 )  # fmt: skip
@@ -60,18 +62,22 @@ def apply_ufunc(self: Value, ufunc: np.ufunc, method: str, *inputs: Any, **optio
         options.setdefault("axis", 0)
         return REDUCTIONS[ufunc](*inputs, **options)
     if method != "__call__":
-        raise TraceError(f"np.{ufunc.__name__}.{method} of a traced array is not supported")
+        raise TraceError(
+            f"np.{ufunc.__name__}.{method} of a traced array is not supported; use the function "
+            "that says the same: x[i] += v for np.add.at, np.cumsum for np.add.accumulate, "
+            "np.outer or x[:, None] for np.multiply.outer"
+        )
     meaning = find_ufunc(ufunc)
     if meaning is None:
-        raise _unsupported(f"np.{ufunc.__name__}", [u.__name__ for u in UFUNCS])
+        raise unsupported(f"np.{ufunc.__name__}", [u.__name__ for u in UFUNCS])
     if options:
-        raise _refused_options(f"np.{ufunc.__name__}", options)
+        raise refused_options(f"np.{ufunc.__name__}", options)
     if isinstance(meaning, Primitive):
         if len(inputs) == 2:
             return binary(meaning, *inputs)
         if inputs[0].type.is_float:
             return meaning(used(inputs[0]))
-    return _fresh(meaning(*inputs), inputs)
+    return _fresh(meaning(*inputs))
 
 
 def apply_function(
@@ -81,40 +87,45 @@ def apply_function(
     meaning = ARRAY_FUNCTIONS.get(function)
     if meaning is None:
         known = [f"{f.__module__}.{f.__name__}" for f in ARRAY_FUNCTIONS]
-        raise _unsupported(f"{function.__module__}.{function.__name__}", known)
+        raise unsupported(f"{function.__module__}.{function.__name__}", known)
     result = meaning(*args, **kwargs)
-    if function in VIEWS and args and isinstance(args[0], Value):
-        return _as_views(result, args[0])
-    return _fresh(result, args)
+    if function in VIEWS or (function is np.einsum and _only_renames(*args)):
+        return _as_views(result, next(v for v in (*args, *kwargs.values()) if _is_value(v)))
+    if function in VIEWS_EACH:
+        return _views_each(result, args)
+    return _fresh(result)
 
 
-def _unsupported(name: str, known: list[str]) -> TraceError:
-    name = name.replace("numpy", "np")
-    near = difflib.get_close_matches(name, [k.replace("numpy", "np") for k in known], 3, 0.5)
-    advice = f"the nearest supported are {', '.join(near)}" if near else "no supported one is near"
-    return TraceError(
-        f"{name} has no meaning on traced values, so its derivative is unknown; {advice}"
-    )
+def _only_renames(subscripts: Any, *operands: Any) -> bool:
+    """Whether einsum sums nothing: NumPy then returns a view."""
+    if len(operands) != 1 or not isinstance(subscripts, str):
+        return False
+    before, arrow, after = subscripts.replace(" ", "").partition("->")
+    return set(before) == set(after) if arrow else len(set(before)) == len(before)
 
 
-def _refused_options(name: str, options: dict[str, Any]) -> TraceError:
-    shown = ", ".join(f"{k}=" for k in options)
-    return TraceError(
-        f"{name} got {shown}, which traced values do not support: "
-        "out= would write into an array behind the graph's back; use the returned result"
-    )
-
-
-def _as_views(result: Any, base: Value) -> Any:
+def _as_views(result: Any, base: Any) -> Any:
     if isinstance(result, list | tuple):
         return type(result)(_as_views(v, base) for v in result)
-    return view(result, base) if isinstance(result, Value) else result
+    return view(result, base) if _is_value(result) and _is_value(base) else result
 
 
-def _fresh(result: Any, arguments: Any) -> Any:
+def _views_each(result: Any, arguments: tuple[Any, ...]) -> Any:
+    if isinstance(result, Value):
+        return _as_views(result, arguments[0])
+    return type(result)(map(_as_views, result, arguments))
+
+
+def _is_value(given: Any) -> bool:
+    return isinstance(given, Value)
+
+
+def _fresh(result: Any) -> Any:
     """A new object where NumPy returns a new array, so that writing to it leaves `x` alone."""
-    if isinstance(result, Value) and any(result is a for a in arguments):
+    if isinstance(result, Value):
         return Value(result.builder, result.id)
+    if type(result) in (list, tuple):
+        return type(result)(map(_fresh, result))
     return result
 
 
@@ -124,21 +135,28 @@ def _fresh(result: Any, arguments: Any) -> Any:
 def get_item(self: Value, key: Any) -> Any:
     """``x[key]``; a basic key gives a view."""
     result = get(used(self), key)
-    return view(result, self) if _is_basic(key) else _fresh(result, (self,))
+    return view(result, self) if _is_basic(key) else _fresh(result)
 
 
 def _is_basic(key: Any) -> bool:
     parts = key if isinstance(key, tuple) else (key,)
     basic = (int, np.integer, slice, type(None), type(...))
-    return all(isinstance(p, basic) and not isinstance(p, bool) for p in parts)
+    return all(
+        isinstance(p, basic) and not isinstance(p, bool)
+        if not isinstance(p, Value)
+        else p.type.ndim == 0 and p.type.dtype.kind == "i"
+        for p in parts
+    )
 
 
 def set_item(self: Value, key: Any, new: Any) -> None:
     """``x[key] = new`` as a functional update: later uses of `x` see the new value."""
-    from_new = store(self, new)
-    updated = put(Value(self.builder, self.id), key, from_new)
-    self.alias.version += 1
-    self.builder, self.id = updated.builder, updated.id
+    alias, before = writable(self), Value(self.builder, self.id)
+    if alias.owed is not None and alias.owed is new and get(before, key).id == alias.source:
+        new = Value(new.builder, new.id)
+    else:
+        used(self)
+    written(self, put(before, key, new))
 
 
 def length(self: Value) -> int:
@@ -193,15 +211,6 @@ def position(self: Value) -> int:
     return whole_number(self)
 
 
-def _cut(name: str, instead: str) -> Callable[..., Any]:
-    def refuse(self: Value, *_: Any) -> Any:
-        raise TraceError(
-            f"{name} on a traced value of type {self.type} would cut its derivative; {instead}"
-        )
-
-    return refuse
-
-
 def _in_place(operator: str) -> Callable[[Value, Any], Any]:
     plain = getattr(Value, f"__{operator}__")
 
@@ -209,6 +218,10 @@ def _in_place(operator: str) -> Callable[[Value, Any], Any]:
         return update(self, plain(self, other))
 
     return operate
+
+
+def _copied(self: Value, _: Any = None) -> Value:
+    return Value(self.builder, used(self).id)
 
 
 PROTOCOLS: dict[str, Any] = {
@@ -224,17 +237,23 @@ PROTOCOLS: dict[str, Any] = {
     "__int__": whole_number,
     "__trunc__": whole_number,
     "__index__": position,
-    "__float__": _cut(
+    "__float__": cuts(
         "float() (or a function of the math module, or storing into a float array)",
         "drop float(), use numpy's functions (np.sin for math.sin), and build arrays with "
         "np.array([...]) or np.stack instead of filling np.zeros(...)",
     ),
-    "__complex__": _cut("complex()", "complex values are not supported yet"),
-    "__floor__": _cut("math.floor()", "use np.floor(x), or int(x) to branch on the number"),
-    "__ceil__": _cut("math.ceil()", "use np.ceil(x)"),
-    "__round__": _cut("round()", "use np.round(x)"),
-    "item": _cut(".item()", "keep the value as it is"),
-    "tolist": _cut(".tolist()", "iterate over the array instead"),
+    "__complex__": cuts("complex()", "complex values are not supported yet"),
+    "__format__": formatted,
+    "__divmod__": lambda self, other: (self // other, self % other),
+    "__rdivmod__": lambda self, other: (other // self, other % self),
+    "__copy__": _copied,
+    "__deepcopy__": _copied,
+    "__getattr__": missing,
+    "__floor__": cuts("math.floor()", "use np.floor(x), or int(x) to branch on the number"),
+    "__ceil__": cuts("math.ceil()", "use np.ceil(x)"),
+    "__round__": cuts("round()", "use np.round(x)"),
+    "item": cuts(".item()", "keep the value as it is"),
+    "tolist": cuts(".tolist()", "iterate over the array instead"),
 }
 IN_PLACE = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")
 
@@ -243,18 +262,29 @@ def _viewing(method: Any) -> Any:
     """A method or property whose result is marked as a view."""
     if isinstance(method, property):
         return property(lambda self: _as_views(method.__get__(self), self))
+    return _followed(method, _as_views)
 
+
+def _owning(method: Any) -> Any:
+    """A method whose result is no view; ``x.astype(..., copy=False)`` may be `x` itself."""
+    return method if isinstance(method, property) else _followed(method, lambda v, _: _fresh(v))
+
+
+def _followed(method: Any, then: Callable[[Any, Value], Any]) -> Any:
     @wraps(method)
-    def viewed(self: Value, *args: Any, **kwargs: Any) -> Any:
-        return _as_views(method(self, *args, **kwargs), self)
+    def followed(self: Value, *args: Any, copy: Any = True, **kwargs: Any) -> Any:
+        result = method(self, *args, **kwargs)
+        return self if copy is False and result.id == self.id else then(result, self)
 
-    return viewed
+    return followed
 
 
 def install() -> None:
     """Give `Value` NumPy's methods and protocols; done once, when this module is loaded."""
-    for name, method in {**METHODS, **PROTOCOLS}.items():
-        setattr(Value, name, _viewing(method) if name in VIEW_METHODS else method)
+    for name, method in METHODS.items():
+        setattr(Value, name, (_viewing if name in VIEW_METHODS else _owning)(method))
+    for name, method in PROTOCOLS.items():
+        setattr(Value, name, method)
     for operator in IN_PLACE:
         setattr(Value, f"__i{operator}__", _in_place(operator))
 

@@ -167,7 +167,8 @@ class Value:
 
 
 NUMBERS = (bool, int, float)
-_LIFTABLE = (Value, *NUMBERS, np.ndarray, np.generic, list, tuple)
+# Complex numbers are liftable so that they are refused in words of our own.
+_LIFTABLE = (Value, *NUMBERS, complex, np.ndarray, np.generic, list, tuple)
 FLOAT_ONLY = frozenset(("divide",))
 
 

@@ -14,6 +14,7 @@ from calcbench.graph.environment import Environment
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value
 from calcbench.graph.nodes import Literal
+from calcbench.graph.origins import described
 from calcbench.graph.tracing import Trace, is_static, record
 from calcbench.graph.trees import leaves_of, path_names, structure_of
 
@@ -174,13 +175,20 @@ class Paths:
         nested = any(isinstance(c.source, Value) for c in trace.captures)
         # At a point where an equality test holds, its guard (the general branch) does not.
         graph = replace(trace.graph, guards=()) if trace.isolated else trace.graph
-        built = self.build(graph, self.positions(arguments))
+        built = self._build(graph, arguments)
         path = Path(trace, built, Environment(self.function, arrays=True))
         lasting = not (nested or trace.mutated or trace.isolated)
         if self.cache and lasting and not arguments_hold_values(arguments):
             fresh.insert(0, path)
             del fresh[MAX_PATHS:]
         return path
+
+    def _build(self, graph: Graph, arguments: Arguments) -> Any:
+        try:
+            return self.build(graph, self.positions(arguments))
+        except Exception as error:
+            error.add_note(f"while differentiating {described(self.function)}")
+            raise
 
     def _trust(self, key: Any, path: Path, again: Trace) -> Path:
         """Keep a path that two recordings agree on; arrays made anew by each become constants."""

@@ -5,23 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from calcbench.graph.activity import carries_tangent
-from calcbench.graph.arraytype import ArrayType, TraceError
+from calcbench.graph.arraytype import ArrayType, DerivativeError, TraceError
 from calcbench.graph.comparison import equal, not_equal
 from calcbench.graph.dispatch import concrete_of
 from calcbench.graph.ir import Builder, Graph, numpy_meaning, paused_collection
 from calcbench.graph.lifting import CLOSED, Value, place, used, value_or_array
 from calcbench.graph.nodes import INPUT, Origin
+from calcbench.graph.origins import OWN_FILES, explained
 from calcbench.graph.trees import leaves_of, rebuild, structure_of
 
 
-_PACKAGE = str(FilePath(__file__).resolve().parents[1])
-_OWN_FILES = {str(p) for p in FilePath(_PACKAGE).rglob("*.py")}
 _level: ContextVar[int] = ContextVar("trace_level", default=0)
 
 
@@ -56,7 +54,7 @@ class FunctionRecording:
     def origin(self) -> Origin:
         """File and line of the innermost frame outside the package."""
         frame = sys._getframe(2)
-        while frame.f_code.co_filename in _OWN_FILES and frame.f_back is not None:
+        while frame.f_code.co_filename in OWN_FILES and frame.f_back is not None:
             frame = frame.f_back
         key = (frame.f_code, frame.f_lasti)
         known = self._origins.get(key)
@@ -189,6 +187,11 @@ def record(
             args, kwargs = rebuild(structure, iter(arguments))
             result = function(*args, **kwargs)
             return _finish(recording, result, with_outputs)
+    except Exception as error:
+        better = explained(error, function)
+        if better is error:
+            raise
+        raise better from None
     finally:
         _level.reset(token)
         builder.level = CLOSED
@@ -233,6 +236,11 @@ def _finish(recording: FunctionRecording, result: Any, with_outputs: bool) -> Tr
     )
     compared = with_outputs or recording.isolated
     outputs = tuple(recording.concrete(v.id) for v in values) if compared else ()
+    if not values:
+        raise DerivativeError(
+            f"the function returned {result!r}, which holds no number to differentiate; expected "
+            "a float array, or a tuple, list or dict of them: is a return missing?"
+        )
     inputs = [*builder.inputs, *(c.node for c in recording.captures)]
     graph = builder.freeze([v.id for v in values], inputs)
     isolated = builder.origins[recording.isolated[0]] if recording.isolated else None

@@ -1,0 +1,65 @@
+"""Where in the user's code something came from, for errors that are met while tracing."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from calcbench.graph.arraytype import CalcbenchError, TraceError
+
+
+OWN_FILES = {str(p) for p in Path(__file__).resolve().parents[1].rglob("*.py")}
+
+# What NumPy says when a plain array, or a function of plain arrays, meets traced values.
+_NUMPY_SAYS = (
+    "setting an array element with a sequence",
+    "has no callable",
+    "dtype('O')",
+    "not supported for the input types",
+    "Object arrays",
+    "object arrays",
+)
+
+
+def explained(error: Exception, function: Callable[..., Any]) -> Exception:
+    """The error to raise for one met while tracing: with the user's line, and what to do.
+
+    Storing a traced value into a float array calls `float`, whose refusal NumPy replaces by an
+    error about sequences; NumPy's functions of object arrays fail in several words.
+    """
+    place = _user_line(error) or described(function)
+    if isinstance(error.__cause__, TraceError):
+        error = error.__cause__
+    if not any("while tracing" in note for note in getattr(error, "__notes__", ())):
+        error.add_note(f"while tracing {place}" + (_ADVICE if _is_about_objects(error) else ""))
+    return error
+
+
+_ADVICE = (
+    "\nnp.array([x, y]) of traced values is an object array until it meets a traced value: build "
+    "it with np.stack([...]), without dtype=, and use it with other arrays out of place"
+)
+
+
+def _is_about_objects(error: Exception) -> bool:
+    return not isinstance(error, CalcbenchError) and any(t in str(error) for t in _NUMPY_SAYS)
+
+
+def _user_line(error: Exception) -> str:
+    """The innermost line outside this package and installed ones, on which the error rests."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename not in OWN_FILES and not _is_library(f.filename)]
+    return f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""
+
+
+def _is_library(file: str) -> bool:
+    return "site-packages" in Path(file).parts or file.endswith(".pyx")
+
+
+def described(function: Callable[..., Any]) -> str:
+    """A callable by name, file and line, as far as they are known."""
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    code = getattr(function, "__code__", None)
+    return f"{name}" + (f", defined at {code.co_filename}:{code.co_firstlineno}" if code else "")
