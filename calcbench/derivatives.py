@@ -27,6 +27,7 @@ from calcbench.programs import (
     float_outputs,
     inlined,
     matching_leaves,
+    own,
     result_tree,
     seeded,
     shared_paths,
@@ -141,9 +142,10 @@ def grad(
     kink : str, optional
         Convention at kinks for this function; see `kink_convention`.
     cache : bool
-        Whether recordings may be reused between calls. Closures, globals, defaults and attributes
-        one level deep are watched for changes; turn it off for functions whose behaviour depends
-        on what lies deeper.
+        Whether recordings may be reused between calls. Closures, globals, defaults, attributes
+        and random generators are watched for changes, lists, dicts and objects two levels deep;
+        turn it off for functions whose behaviour depends on what lies deeper, on files, on
+        environment variables or on the time.
 
     Returns
     -------
@@ -322,8 +324,8 @@ def vjp(function: Function, *primals: Any, kink: str | None = None) -> tuple[Any
     with _chosen(kink):
         paths = shared_paths(function, _pulled)
         arguments = arguments_of(paths, primals, {}, everything)
-        arguments = arguments._replace(leaves=[_owned(v) for v in arguments.leaves])
-        path, session = start(paths, arguments)
+        arguments = arguments._replace(leaves=[own(v) for v in arguments.leaves])
+        path, session = start(paths, arguments, owned=True)
     value = result_tree(path.trace, _primal_outputs(path.trace, session))
 
     def pull(cotangent: Any) -> tuple[Any, ...]:
@@ -333,10 +335,6 @@ def vjp(function: Function, *primals: Any, kink: str | None = None) -> tuple[Any
         return argument_tree(arguments, everything, parts)  # type: ignore[no-any-return]
 
     return value, pull
-
-
-def _owned(leaf: Any) -> Any:
-    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def _primal_outputs(trace: Trace, session: Session) -> tuple[Any, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from calcbench.graph.arraytype import DerivativeError, DTypeError
 from calcbench.graph.evaluation import GuardMiss, Plan
 from calcbench.graph.interpreter import inline
@@ -68,6 +70,11 @@ class Session:
         return self.program.plan.finish(self.state, seeds)
 
 
+def own(leaf: Any) -> Any:
+    """A leaf that nobody else can change."""
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
 def inlined(graph: Graph, inputs: Sequence[Any]) -> tuple[Any, ...]:
     """The graph written into the builder of the traced values among its inputs."""
     builder = common_builder(list(inputs))
@@ -75,13 +82,24 @@ def inlined(graph: Graph, inputs: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(Value(builder, ids[i]) for i in graph.outputs)
 
 
-def start(paths: Paths, arguments: Arguments) -> tuple[Path, Session]:
-    """The first path whose guards hold at the arguments, started there."""
-    for path in paths.candidates(arguments):
+def start(paths: Paths, arguments: Arguments, owned: bool = False) -> tuple[Path, Session]:
+    """The first path whose guards hold at the arguments, started there.
+
+    With `owned`, captured arrays are copied: sweeps may follow when they have changed.
+    """
+    for rank, (path, captured, is_new) in enumerate(paths.candidates(arguments)):
+        captures = [own(v) for v in captured] if owned and not is_new else captured
         try:
-            return path, path.built.start([*arguments.arrays, *path.capture_values()])
+            session = path.built.start([*arguments.arrays, *captures])
         except GuardMiss:
             continue
+        except Exception:
+            if is_new:
+                raise
+            continue  # the new recording tells whether the error is that of another path
+        if rank and not is_new:
+            paths.keep(paths.trusted, arguments.key, path)
+        return path, session
     raise DerivativeError(
         f"{paths.function!r} took another branch when it was run again at the same point; "
         "a function that draws random numbers or keeps state has no derivative"

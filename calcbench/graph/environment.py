@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import random
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -11,10 +13,14 @@ import numpy as np
 
 
 _MISSING = object()
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type, ModuleType, BuiltinFunctionType)
-_OWN = "calcbench."
+_PLAIN = (
+    bool, int, float, complex, str, bytes, type(None), np.generic, type, ModuleType,
+    BuiltinFunctionType,
+)  # fmt: skip
+# What packages like these define does not change while a program runs.
+_STABLE = sys.stdlib_module_names | {"calcbench", "numpy", "scipy", "sympy", "numba"}
 _DEPTH = 4  # functions called by functions called by ... the traced one
-_WIDTH = 256  # entries of a container that are compared
+_WIDTHS = (256, 32)  # entries of a container that are compared: outside, and one level inside
 
 
 class Watch(NamedTuple):
@@ -25,36 +31,82 @@ class Watch(NamedTuple):
     content: Any
 
 
+class Held(NamedTuple):
+    """What a container or an object held: its entries, and what those held."""
+
+    items: list[Any]
+    inside: list[Any]
+
+
 class Environment:
     """The outside of a function at one moment.
 
-    Closure cells, defaults, globals named by the code and bound objects are compared by identity;
-    lists, dicts and attributes one level deep as well; arrays entry by entry if `arrays` is set.
-    What lies deeper cannot be seen.
+    Closure cells, defaults, globals named by the code, bound objects, and the attributes of
+    modules and classes that the code names are compared by identity; arrays entry by entry; lists,
+    dicts and attributes two levels deep; random generators by their state. The same holds for the
+    functions it calls. What lies deeper cannot be seen.
     """
 
-    def __init__(self, function: Any, arrays: bool = False) -> None:
-        self.watches = list(_watches(function, arrays, _DEPTH, set()))
+    def __init__(self, function: Any) -> None:
+        self.watches = list(_watches(function, _DEPTH, set()))
 
     def is_unchanged(self) -> bool:
         """Whether everything watched is what it was."""
         for read, seen, content in self.watches:
             now = read()
-            if now is not seen or (content is not None and not _same(_content(now), content)):
+            if now is not seen or (content is not None and not _still_holds(now, content)):
                 return False
         return True
 
 
-def _watches(function: Any, arrays: bool, depth: int, visited: set[int]) -> Iterator[Watch]:
+# --- what a function refers to -----------------------------------------------------------------
+
+
+def _watches(function: Any, depth: int, visited: set[int]) -> Iterator[Watch]:
     if id(function) in visited or depth == 0:
         return
     visited.add(id(function))
+    names = set(_names(_code(function)))
     for read in _reads(function):
         seen = read()
-        holds = isinstance(seen, np.ndarray)
-        yield Watch(read, seen, _content(seen) if not holds or arrays else None)
-        if callable(seen) and not isinstance(seen, _PLAIN):
-            yield from _watches(seen, arrays, depth - 1, visited)
+        yield Watch(read, seen, _content(seen))
+        yield from _below(seen, names, depth, visited)
+
+
+def _below(seen: Any, names: set[str], depth: int, visited: set[int]) -> Iterator[Watch]:
+    """The attributes of `seen` that the code names, and what is called."""
+    for read in _attribute_reads(seen, names):
+        found = read()
+        yield Watch(read, found, _content(found))
+        if depth > 1 and isinstance(found, ModuleType) and found is not seen:
+            yield from _below(found, names, depth - 1, visited)
+        yield from _called(found, depth, visited)
+    yield from _called(seen, depth, visited)
+
+
+def _called(seen: Any, depth: int, visited: set[int]) -> Iterator[Watch]:
+    if isinstance(seen, staticmethod | classmethod | property):
+        seen = seen.fget if isinstance(seen, property) else seen.__func__
+    if callable(seen) and not isinstance(seen, _PLAIN):
+        yield from _watches(seen, depth - 1, visited)
+
+
+def _code(function: Any) -> CodeType | None:
+    """The code that runs when a callable is called, where it is Python's."""
+    while isinstance(function, partial | MethodType):
+        function = function.func if isinstance(function, partial) else function.__func__
+    if not isinstance(function, FunctionType):
+        function = getattr(type(function), "__call__", None)
+    return getattr(function, "__code__", None)
+
+
+def _names(code: CodeType | None) -> Iterator[str]:
+    """The names a code object and the functions defined inside it may look up."""
+    if code is not None:
+        yield from code.co_names
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                yield from _names(constant)
 
 
 def _reads(function: Any) -> Iterator[Callable[[], Any]]:
@@ -64,7 +116,7 @@ def _reads(function: Any) -> Iterator[Callable[[], Any]]:
     elif isinstance(function, MethodType):
         yield from (partial(getattr, function, name) for name in ("__self__", "__func__"))
     elif isinstance(function, FunctionType):
-        if not (function.__module__ or "").startswith((_OWN, "numpy.")):
+        if not _is_stable(function):
             yield from _function_reads(function)
     elif not isinstance(function, _PLAIN):
         method = vars(type(function)).get("__call__")
@@ -76,19 +128,12 @@ def _reads(function: Any) -> Iterator[Callable[[], Any]]:
 def _function_reads(function: FunctionType) -> Iterator[Callable[[], Any]]:
     for cell in function.__closure__ or ():
         yield partial(_read_cell, cell)
+    yield partial(getattr, function, "__code__")
     yield partial(getattr, function, "__defaults__")
     yield partial(getattr, function, "__kwdefaults__")
-    for name in _names(function.__code__):
+    for name in dict.fromkeys(_names(function.__code__)):
         if name in function.__globals__:
             yield partial(function.__globals__.get, name, _MISSING)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """The names a code object and the functions defined inside it may look up."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 def _read_cell(cell: Any) -> Any:
@@ -98,32 +143,99 @@ def _read_cell(cell: Any) -> Any:
         return _MISSING
 
 
-def _content(value: Any) -> Any:
-    """One level of what a mutable thing holds; None for what cannot change."""
+def _attribute_reads(owner: Any, names: set[str]) -> Iterator[Callable[[], Any]]:
+    """How to read the attributes of a module, a class or an object's class that the code names."""
+    if isinstance(owner, ModuleType):
+        if owner is np and "random" in names:
+            yield lambda: np.random
+        tables: Iterable[Any] = () if _is_stable(owner) else (vars(owner),)
+    else:
+        kind = owner if isinstance(owner, type) else type(owner)
+        tables = (vars(k) for k in kind.__mro__ if not _is_stable(k))
+    for table in tables:
+        yield from (partial(table.get, name, _MISSING) for name in sorted(names & table.keys()))
+
+
+def _is_stable(thing: Any) -> bool:
+    """Whether a module, class or function belongs to a package that does not change."""
+    home = thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
+    return (home or "").partition(".")[0] in _STABLE
+
+
+# --- what a thing holds ------------------------------------------------------------------------
+
+
+def _content(value: Any, level: int = 0) -> Any:
+    """What a mutable thing holds, kept for comparison; None for what cannot change."""
     if isinstance(value, np.ndarray):
         return value.copy()
-    if isinstance(value, list | tuple | set):
-        return [_leaf(v) for v in list(value)[:_WIDTH]]
-    if isinstance(value, dict):
-        return [(k, _leaf(v)) for k, v in list(value.items())[:_WIDTH]]
-    if isinstance(value, (*_PLAIN, FunctionType, MethodType, partial)):
+    state = _random_state(value)
+    if state is not None:
+        return state
+    items = _items(value, level)
+    return None if items is None else Held(items, [_content(v, level + 1) for v in items])
+
+
+def _still_holds(value: Any, content: Any, level: int = 0) -> bool:
+    if isinstance(content, np.ndarray):
+        return _same_bits(value, content)
+    if not isinstance(content, Held):
+        return bool(_random_state(value) == content)
+    now = _items(value, level)
+    return (
+        now is not None
+        and len(now) == len(content.items)
+        and all(map(_is_same, now, content.items))
+        and all(
+            inner is None or _still_holds(v, inner, level + 1)
+            for v, inner in zip(now, content.inside, strict=True)
+        )
+    )
+
+
+def _items(value: Any, level: int) -> list[Any] | None:
+    """The entries of a container, or the attributes of an object, and how many there are."""
+    if level >= len(_WIDTHS) or isinstance(value, (*_PLAIN, FunctionType, MethodType, partial)):
         return None
-    attributes = getattr(value, "__dict__", None)
-    return [(k, _leaf(v)) for k, v in attributes.items()] if attributes else None
+    if isinstance(value, dict):
+        return _listed((part for pair in value.items() for part in pair), 2 * len(value), level)
+    if isinstance(value, list | tuple | set | frozenset):
+        return _listed(value, len(value), level)
+    slots = {n: getattr(value, n, _MISSING) for n in getattr(type(value), "__slots__", ())}
+    attributes = {**slots, **getattr(value, "__dict__", {})}
+    return _items(attributes, level) if attributes else None
 
 
-def _leaf(value: Any) -> Any:
-    """Arrays inside a container are compared by their entries: they may be written in place."""
-    return value.copy() if isinstance(value, np.ndarray) and value.size <= _WIDTH else value
+def _listed(entries: Iterable[Any], count: int, level: int) -> list[Any]:
+    return [count, *(e for e, _ in zip(entries, range(_WIDTHS[level]), strict=False))]
 
 
-def _same(now: Any, before: Any) -> bool:
-    if isinstance(before, np.ndarray):
-        return isinstance(now, np.ndarray) and now.tobytes() == before.tobytes()
-    if isinstance(before, list | tuple) and type(now) is type(before):
-        return len(now) == len(before) and all(map(_same, now, before))
-    return now is before or (isinstance(before, _PLAIN) and _equal(now, before))
+def _is_same(now: Any, before: Any) -> bool:
+    return now is before or (
+        isinstance(before, _PLAIN) and type(now) is type(before) and repr(now) == repr(before)
+    )
 
 
-def _equal(now: Any, before: Any) -> bool:
-    return type(now) is type(before) and repr(now) == repr(before)
+def _same_bits(now: Any, before: np.ndarray) -> bool:
+    if now.shape != before.shape or now.dtype != before.dtype:
+        return False
+    if now.dtype.kind in "fiub" and now.dtype.itemsize in (1, 2, 4, 8):
+        bits = f"u{now.dtype.itemsize}"
+        return bool(np.array_equal(now.view(bits), before.view(bits)))
+    return bool(now.tobytes() == before.tobytes())
+
+
+def _random_state(value: Any) -> Any:
+    """The state of a random generator, or of the module whose functions share one."""
+    if isinstance(value, BuiltinFunctionType):
+        value = value.__self__
+    if value is random or isinstance(value, random.Random):
+        return value.getstate()
+    if not type(value).__module__.startswith("numpy.random") and value is not np.random:
+        return None
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state)
+    if value is np.random or isinstance(value, np.random.RandomState):
+        state: Any = value.get_state()
+        return state[1].tobytes(), state[2:]
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from calcbench.graph.trees import leaves_of, path_names, structure_of
 
 
 MAX_PATHS = 32
+MAX_PROGRAMS = 8  # built graphs remembered while their paths come and go
 
 
 class Arguments(NamedTuple):
@@ -128,6 +130,19 @@ def _current(source: Any) -> Any:
     return source if isinstance(source, Value) else np.ascontiguousarray(source)
 
 
+def _recorded(trace: Trace) -> list[Any]:
+    """What the captures held when they were read: the function may have written to them since."""
+    return [c.source if c.snapshot is None else c.snapshot for c in trace.captures]
+
+
+class Attempt(NamedTuple):
+    """A path to run, with the values of its captures."""
+
+    path: Path
+    captured: list[Any]
+    is_new: bool
+
+
 class Paths:
     """Everything recorded of one function for one kind of use.
 
@@ -150,60 +165,77 @@ class Paths:
         self.roots = parameter_names(function)
         self.trusted: dict[Any, list[Path]] = {}
         self.fresh: dict[Any, list[Path]] = {}
+        self.programs: dict[Any, Any] = {}
+        self.lock = RLock()  # held while the lists change, never while the function runs
 
-    def candidates(self, arguments: Arguments) -> Iterator[Path]:
+    def candidates(self, arguments: Arguments) -> Iterator[Attempt]:
         """Paths that may fit, the last used first; a new recording comes last."""
-        if self.cache and not arguments_hold_values(arguments):
-            key = arguments.key
-            known = self.trusted.get(key, [])
-            for path in list(known):
-                if path.environment.is_unchanged():
-                    yield path
-                    known.remove(path)
-                    known.insert(0, path)
-                else:
-                    known.remove(path)
-        yield self._record(arguments)
-
-    def _record(self, arguments: Arguments) -> Path:
+        lasting = self.cache and not arguments_hold_values(arguments)
+        if lasting:
+            for path in self._known(self.trusted, arguments.key):
+                yield Attempt(path, path.capture_values(), False)
         trace = self.trace(arguments)
+        yield Attempt(self._path(trace, arguments, lasting), _recorded(trace), True)
+
+    def _known(self, store: dict[Any, list[Path]], key: Any) -> list[Path]:
+        """The stored paths whose environment has not changed; the others are dropped."""
+        with self.lock:
+            known = store.get(key, [])
+            stale = [path for path in known if not path.environment.is_unchanged()]
+            if stale:
+                known[:] = [p for p in known if not any(p is s for s in stale)]
+            return list(known)
+
+    def keep(self, store: dict[Any, list[Path]], key: Any, path: Path) -> None:
+        """Put a path in front, and drop those not used for long."""
+        with self.lock:
+            known = store.setdefault(key, [])
+            known[:] = [path, *(p for p in known if p is not path)][:MAX_PATHS]
+
+    def _path(self, trace: Trace, arguments: Arguments, lasting: bool) -> Path:
+        """The path of a new recording: one recorded before, or a new one."""
         key = arguments.key
-        fresh = self.fresh.setdefault(key, [])
-        for path in fresh:
-            if self.cache and _agree(path.trace, trace) and path.environment.is_unchanged():
-                return self._trust(key, path, trace)
-        nested = any(isinstance(c.source, Value) for c in trace.captures)
+        if lasting:
+            for path in self._known(self.fresh, key):
+                if _agree(path.trace, trace):
+                    return self._trust(key, path, trace)
         # At a point where an equality test holds, its guard (the general branch) does not.
         graph = replace(trace.graph, guards=()) if trace.isolated else trace.graph
-        built = self._build(graph, arguments)
-        path = Path(trace, built, Environment(self.function, arrays=True))
-        lasting = not (nested or trace.mutated or trace.isolated)
-        if self.cache and lasting and not arguments_hold_values(arguments):
-            fresh.insert(0, path)
-            del fresh[MAX_PATHS:]
+        nested = any(isinstance(c.source, Value) for c in trace.captures)
+        kept = lasting and not (nested or trace.mutated or trace.isolated)
+        built = self._built(graph, self.positions(arguments))
+        path = Path(trace, built, Environment(self.function if kept else None))
+        if kept:
+            self.keep(self.fresh, key, path)
         return path
 
-    def _build(self, graph: Graph, arguments: Arguments) -> Any:
+    def _built(self, graph: Graph, wanted: tuple[int, ...]) -> Any:
+        """What `build` makes of a graph; a graph recorded again lately is not built again."""
+        key = graph, wanted, current_convention()
+        with self.lock:
+            known = self.programs.pop(key, None)
+        built = self._build(graph, wanted) if known is None else known
+        with self.lock:
+            self.programs[key] = built
+            while len(self.programs) > MAX_PROGRAMS:
+                del self.programs[next(iter(self.programs))]
+        return built
+
+    def _build(self, graph: Graph, wanted: tuple[int, ...]) -> Any:
         try:
-            return self.build(graph, self.positions(arguments))
+            return self.build(graph, wanted)
         except Exception as error:
             error.add_note(f"while differentiating {described(self.function)}")
             raise
 
     def _trust(self, key: Any, path: Path, again: Trace) -> Path:
         """Keep a path that two recordings agree on; arrays made anew by each become constants."""
-        self.fresh[key].remove(path)
-        pairs = list(zip(path.trace.captures, again.captures, strict=True))
+        pairs = zip(path.trace.captures, again.captures, strict=True)
         captures = tuple(a if a.source is b.source else a._replace(source=None) for a, b in pairs)
-        made = any(c.source is None for c in captures)
-        kept = Path(
-            path.trace._replace(captures=captures),
-            path.built,
-            Environment(self.function, arrays=made),
-        )
-        trusted = self.trusted.setdefault(key, [])
-        trusted.insert(0, kept)
-        del trusted[MAX_PATHS:]
+        kept = path._replace(trace=path.trace._replace(captures=captures))
+        with self.lock:
+            self.fresh[key] = [p for p in self.fresh.get(key, []) if p is not path]
+            self.keep(self.trusted, key, kept)
         return kept
 
     def trace(self, arguments: Arguments) -> Trace:
