@@ -338,8 +338,8 @@ def vjp(function: Function, *primals: Any, kink: str | None = None) -> tuple[Any
 
 
 def _primal_outputs(trace: Trace, session: Session) -> tuple[Any, ...]:
-    if session.nested:
-        return inlined(trace.graph, session.state)
+    if session.state is None:
+        return inlined(trace.graph, session.inputs)
     return session.program.plan.peek(session.state, len(trace.graph.outputs))
 
 
@@ -602,7 +602,12 @@ def hvp(function: Function, primals: Any, tangents: Any, *, kink: str | None = N
 
 
 def derivative(
-    function: Function, n: int = 1, argnums: int = 0, *, kink: str | None = None, cache: bool = True
+    function: Function,
+    n: int = 1,
+    argnums: Argnums = 0,
+    *,
+    kink: str | None = None,
+    cache: bool = True,
 ) -> Function:
     """The n-th derivative of a function of a scalar, by forward mode over itself.
 
@@ -612,8 +617,8 @@ def derivative(
         A function whose differentiated argument is a scalar; the result may have any shape.
     n : int
         The order, at least 0.
-    argnums : int
-        Which positional argument.
+    argnums : int or tuple of one int
+        Which positional argument; a tuple gives a tuple.
     kink, cache
         As in `grad`.
 
@@ -643,7 +648,9 @@ def derivative(
         with _chosen(kink):
             arguments = arguments_of(paths, args, kwargs, argnums)
             path, session = start(paths, arguments)
-        return result_tree(path.trace, session.finish(), static=False)
+        computed = session.finish()
+        parts = [argument_tree(arguments, argnums, [value]) for value in computed]
+        return result_tree(path.trace, parts, static=False)
 
     return nth_derivative
 

@@ -42,31 +42,26 @@ class Program:
         return self._plan
 
     def start(self, inputs: Sequence[Any]) -> Session:
-        """Run what does not depend on seeds."""
+        """Run what does not depend on seeds, unless the inputs are traced values."""
         if any(isinstance(v, Value) for v in inputs):
-            return Session(self, list(inputs), nested=True)
-        return Session(self, self.plan.start(inputs), nested=False)
+            return Session(self, inputs, None)
+        return Session(self, inputs, self.plan.start(inputs))
 
 
 class Session:
     """One point at which a program was started; sweeps may follow, each with its own seeds."""
 
-    __slots__ = ("nested", "program", "state")
+    __slots__ = ("inputs", "program", "state")
 
-    def __init__(self, program: Program, state: list[Any], nested: bool) -> None:
+    def __init__(self, program: Program, inputs: Sequence[Any], state: list[Any] | None) -> None:
         self.program = program
+        self.inputs = inputs
         self.state = state
-        self.nested = nested
 
     def finish(self, seeds: Sequence[Any] = ()) -> tuple[Any, ...]:
-        """The outputs for these seeds."""
-        if self.nested:
-            return inlined(self.program.graph, [*self.state, *seeds])
-        if any(isinstance(v, Value) for v in seeds):
-            raise DerivativeError(
-                "a pullback recorded on arrays was given a traced cotangent; call calcbench.vjp "
-                "inside the traced function instead"
-            )
+        """The outputs for these seeds: numbers, or traced values if inputs or seeds are."""
+        if self.state is None or any(isinstance(v, Value) for v in seeds):
+            return inlined(self.program.graph, [*self.inputs, *seeds])
         return self.program.plan.finish(self.state, seeds)
 
 
@@ -161,7 +156,7 @@ def check_argnums(argnums: Argnums, count: int) -> tuple[int, ...]:
     """`argnums` as positions, or an error that says which there are."""
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
     for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
             raise DerivativeError(f"argnums must be an int or a tuple of ints, got {argnums!r}")
         if not -count <= number < count:
             raise DerivativeError(
@@ -171,6 +166,8 @@ def check_argnums(argnums: Argnums, count: int) -> tuple[int, ...]:
     positions = tuple(n % count for n in numbers)
     if len(set(positions)) != len(positions):
         raise DerivativeError(f"argnums={argnums!r} names an argument twice")
+    if not positions:
+        raise DerivativeError("argnums is empty; name at least one argument by its position")
     return positions
 
 

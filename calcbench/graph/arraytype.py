@@ -169,7 +169,10 @@ def as_array(value: object, what: str = "value") -> np.ndarray:
         raise DTypeError(f"{what} is not an array of numbers: {error}") from error
     if array.dtype.kind not in "fiubcOMm":
         raise DTypeError(f"{what} has dtype {array.dtype}; numbers are expected")
-    return array.astype(check_dtype(array.dtype), copy=False)
+    try:
+        return array.astype(check_dtype(array.dtype), copy=False)
+    except DTypeError as error:
+        raise DTypeError(f"{what}: {error}") from None
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:

@@ -81,7 +81,8 @@ def _below(seen: Any, names: set[str], depth: int, visited: set[int]) -> Iterato
         if depth > 1 and isinstance(found, ModuleType) and found is not seen:
             yield from _below(found, names, depth - 1, visited)
         yield from _called(found, depth, visited)
-    yield from _called(seen, depth, visited)
+    for part in (seen, *(_items(seen, 0) or ())):
+        yield from _called(part, depth, visited)
 
 
 def _called(seen: Any, depth: int, visited: set[int]) -> Iterator[Watch]:
@@ -96,7 +97,7 @@ def _code(function: Any) -> CodeType | None:
     while isinstance(function, partial | MethodType):
         function = function.func if isinstance(function, partial) else function.__func__
     if not isinstance(function, FunctionType):
-        function = getattr(type(function), "__call__", None)
+        function = type(function).__call__ if callable(function) else None
     return getattr(function, "__code__", None)
 
 
@@ -115,10 +116,11 @@ def _reads(function: Any) -> Iterator[Callable[[], Any]]:
         yield from (partial(getattr, function, name) for name in ("func", "args", "keywords"))
     elif isinstance(function, MethodType):
         yield from (partial(getattr, function, name) for name in ("__self__", "__func__"))
-    elif isinstance(function, FunctionType):
-        if not _is_stable(function):
-            yield from _function_reads(function)
-    elif not isinstance(function, _PLAIN):
+    elif isinstance(function, FunctionType) and not _is_stable(function):
+        yield from _function_reads(function)
+    elif hasattr(function, "__wrapped__"):  # calcbench's own derivatives, lru_cache and the like
+        yield partial(getattr, function, "__wrapped__")
+    elif not isinstance(function, (*_PLAIN, FunctionType)):
         method = vars(type(function)).get("__call__")
         yield lambda: function
         if isinstance(method, FunctionType):
@@ -151,7 +153,8 @@ def _attribute_reads(owner: Any, names: set[str]) -> Iterator[Callable[[], Any]]
         tables: Iterable[Any] = () if _is_stable(owner) else (vars(owner),)
     else:
         kind = owner if isinstance(owner, type) else type(owner)
-        tables = (vars(k) for k in kind.__mro__ if not _is_stable(k))
+        classes = (vars(k) for k in kind.__mro__ if not _is_stable(k))
+        tables = (*classes, getattr(owner, "__dict__", {}))
     for table in tables:
         yield from (partial(table.get, name, _MISSING) for name in sorted(names & table.keys()))
 
@@ -159,6 +162,8 @@ def _attribute_reads(owner: Any, names: set[str]) -> Iterator[Callable[[], Any]]
 def _is_stable(thing: Any) -> bool:
     """Whether a module, class or function belongs to a package that does not change."""
     home = thing.__name__ if isinstance(thing, ModuleType) else thing.__module__
+    if isinstance(thing, FunctionType):  # whose __module__ functools.wraps changes
+        home = thing.__globals__.get("__name__")
     return (home or "").partition(".")[0] in _STABLE
 
 

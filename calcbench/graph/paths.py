@@ -13,7 +13,7 @@ from calcbench.graph.arraytype import DerivativeError, as_array
 from calcbench.graph.conventions import current_convention
 from calcbench.graph.environment import Environment
 from calcbench.graph.ir import Graph
-from calcbench.graph.lifting import Value
+from calcbench.graph.lifting import Value, used
 from calcbench.graph.nodes import Literal
 from calcbench.graph.origins import described
 from calcbench.graph.tracing import Trace, is_static, record
@@ -107,7 +107,9 @@ def _as_leaf(leaf: Any, name: str) -> Any:
         return np.float64(leaf)
     if type(leaf) is np.ndarray and leaf.dtype == np.float64 and leaf.flags.c_contiguous:
         return leaf if leaf.ndim else leaf[()]
-    if isinstance(leaf, Value) or leaf is None or isinstance(leaf, str) or callable(leaf):
+    if isinstance(leaf, Value):
+        return Value(leaf.builder, used(leaf).id)
+    if leaf is None or isinstance(leaf, str) or callable(leaf):
         return leaf
     if isinstance(leaf, np.ndarray | np.generic | int | complex) or hasattr(leaf, "__array__"):
         return np.ascontiguousarray(as_array(leaf, name)).reshape(np.shape(leaf))[()]
@@ -158,6 +160,11 @@ class Paths:
         generic: bool = True,
         cache: bool = True,
     ) -> None:
+        if not callable(function):
+            raise DerivativeError(
+                f"a function is expected, got {type(function).__name__} {function!r}; pass the "
+                "function itself, as in grad(f)(x), not grad(f(x))"
+            )
         self.function = function
         self.build = build
         self.generic = generic
