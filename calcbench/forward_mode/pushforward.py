@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from calcbench.graph.activity import partials_of, varied
+from calcbench.graph.checker import float_positions
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
 from calcbench.graph.lifting import Value
@@ -30,6 +31,11 @@ def jvp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
         Inputs: those of `graph`, then one tangent per wanted input; outputs: those of `graph`,
         then the tangent dy = f'(x) dx of each float output.
 
+    Raises
+    ------
+    GraphError, DTypeError
+        If `wrt` names an input that is not there, or one of integers or booleans.
+
     Notes
     -----
     One node at a time, ``dz = sum_i (dz/dx_i) dx_i`` (Griewank & Walther 2008, table 3.4). The
@@ -44,7 +50,7 @@ def jvp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
     >>> [float(v) for v in evaluate(g, np.float64(0.0), np.float64(3.0))]
     [0.0, 3.0]
     """
-    positions = _float_inputs(graph) if wrt is None else tuple(wrt)
+    positions = float_positions(graph, wrt)
     with paused_collection():
         return simplify(_pushed(graph, positions))
 
@@ -63,10 +69,6 @@ def _pushed(graph: Graph, positions: Sequence[int]) -> Graph:
     return builder.freeze([*outputs, *pushed])
 
 
-def _float_inputs(graph: Graph) -> tuple[int, ...]:
-    return tuple(p for p, i in enumerate(graph.inputs) if graph.types[i].is_float)
-
-
 def _copy_input(graph: Graph, builder: Builder, index: int) -> int:
     return builder.add_input(str(dict(graph.nodes[index].params)["name"]), graph.types[index])
 
@@ -82,6 +84,7 @@ def _sweep(builder: Builder, count: int, tangents: dict[int, Any]) -> None:
     active = varied(builder.nodes, builder.types, tangents, range(count))
     for index in range(count):
         if index in active and index not in tangents:
+            builder.here = builder.origins[index]
             pushed = _push(builder, index, tangents, active)
             if pushed is not None:
                 tangents[index] = pushed

@@ -33,6 +33,10 @@ class GraphError(CalcbenchError, ValueError):
     """A graph that breaks the rules of the intermediate representation."""
 
 
+def _is_factor(part: str) -> bool:
+    return part.isidentifier() or part.isdigit()
+
+
 class Dim:
     """A named dimension, of unknown size, never 1.
 
@@ -48,7 +52,7 @@ class Dim:
     __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
-        if not all(part.isidentifier() or part.isdigit() for part in name.split("*")):
+        if not isinstance(name, str) or not all(map(_is_factor, name.split("*"))):
             raise ShapeError(
                 f"a dimension's name must be an identifier, got {name!r}; write Dim('n')"
             )
@@ -162,7 +166,7 @@ def as_array(value: object, what: str = "value") -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray):
         raise DTypeError(f"{what} is a masked array, whose mask would be lost; use .filled(...)")
     if isinstance(value, np.matrix):
-        raise DTypeError(f"{what} is an np.matrix; pass np.asarray({what}) instead")
+        raise DTypeError(f"{what} is an np.matrix; pass it through np.asarray first")
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:

@@ -1,8 +1,10 @@
-"""The verifier: what every graph must satisfy, checked after each pass in the tests."""
+"""What graphs must satisfy: the verifier of every pass, and what derivatives ask of inputs."""
 
 from __future__ import annotations
 
-from calcbench.graph.arraytype import CalcbenchError, GraphError
+from collections.abc import Sequence
+
+from calcbench.graph.arraytype import CalcbenchError, DTypeError, GraphError
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import INPUT, Node
 
@@ -46,3 +48,25 @@ def _check_ends(graph: Graph) -> None:
     inputs = {i for i, node in enumerate(graph.nodes) if node.row is INPUT}
     if inputs != set(graph.inputs) or len(graph.inputs) != len(inputs):
         raise GraphError(f"input nodes are {sorted(inputs)}, the graph lists {graph.inputs}")
+
+
+def float_positions(graph: object, wrt: Sequence[int] | None) -> tuple[int, ...]:
+    """The positions `wrt` of a graph's inputs, checked; by default all that hold floats."""
+    if not isinstance(graph, Graph):
+        raise GraphError(
+            f"a Graph is expected, as trace(f, *examples) makes it, got {type(graph).__name__}"
+        )
+    kinds = [graph.types[i] for i in graph.inputs]
+    if wrt is None:
+        return tuple(p for p, kind in enumerate(kinds) if kind.is_float)
+    for position in wrt:
+        if not 0 <= position < len(kinds):
+            raise GraphError(
+                f"wrt={tuple(wrt)}, but the graph has {len(kinds)} inputs: {graph.signature}"
+            )
+        if not kinds[position].is_float:
+            raise DTypeError(
+                f"input {graph.input_names[position]} has type {kinds[position]}: integers and "
+                "booleans carry no tangent; leave it out of wrt"
+            )
+    return tuple(wrt)

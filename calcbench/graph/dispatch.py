@@ -69,7 +69,7 @@ def apply_ufunc(self: Value, ufunc: np.ufunc, method: str, *inputs: Any, **optio
         )
     meaning = find_ufunc(ufunc)
     if meaning is None:
-        raise unsupported(f"np.{ufunc.__name__}", [u.__name__ for u in UFUNCS])
+        raise unsupported(f"np.{ufunc.__name__}", [f"np.{u.__name__}" for u in UFUNCS])
     if options:
         raise refused_options(f"np.{ufunc.__name__}", options)
     if isinstance(meaning, Primitive):

@@ -78,6 +78,8 @@ def as_graph(outputs: Any) -> Graph:
       return v1
     """
     values = list(outputs) if isinstance(outputs, Sequence) else [outputs]
+    if not values:
+        raise GraphError("as_graph takes at least one value built from calcbench.var, got none")
     for value in values:
         if not isinstance(value, Value) or value.builder.level == CLOSED:
             raise GraphError(f"as_graph takes values built from calcbench.var, got {value!r}")

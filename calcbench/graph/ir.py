@@ -151,12 +151,13 @@ class Builder:
     """Append-only construction of a graph, with value numbering.
 
     While a function is traced, `recording` knows the values of nodes and the user's line, and
-    `level` orders nested recordings: an inner one may capture values of an outer one.
+    `level` orders nested recordings: an inner one may capture values of an outer one. A transform
+    sets `here`, the origin of the node whose derivative it writes.
     """
 
     __slots__ = (
-        "_inferred", "_numbers", "captures", "guards", "inputs", "level", "nodes", "origins",
-        "recording", "types",
+        "_inferred", "_numbers", "captures", "guards", "here", "inputs", "level", "nodes",
+        "origins", "recording", "types",
     )  # fmt: skip
 
     def __init__(self, level: int = 0) -> None:
@@ -168,6 +169,7 @@ class Builder:
         self.captures: dict[Hashable, tuple[Any, int]] = {}
         self.level = level
         self.recording: Recording | None = None
+        self.here: Origin = None
         self._numbers: dict[Node, int] = {}
         self._inferred: dict[tuple[object, ...], ArrayType] = {}
 
@@ -187,7 +189,7 @@ class Builder:
         index = self._numbers[node] = len(types)
         self.nodes.append(node)
         types.append(known)
-        self.origins.append(None if recording is None else recording.origin())
+        self.origins.append(self.here if recording is None else recording.origin())
         return index
 
     def add_typed(self, node: Node, type: ArrayType, origin: Origin) -> int:

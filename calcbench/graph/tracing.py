@@ -14,7 +14,7 @@ from calcbench.graph.arraytype import ArrayType, DerivativeError, TraceError
 from calcbench.graph.comparison import equal, not_equal
 from calcbench.graph.dispatch import concrete_of
 from calcbench.graph.ir import Builder, Graph, numpy_meaning, paused_collection
-from calcbench.graph.lifting import CLOSED, Value, place, used, value_or_array
+from calcbench.graph.lifting import CLOSED, NUMBERS, Value, place, used, value_or_array
 from calcbench.graph.nodes import INPUT, Origin
 from calcbench.graph.origins import OWN_FILES, explained
 from calcbench.graph.trees import leaves_of, rebuild, structure_of
@@ -250,7 +250,8 @@ def _finish(recording: FunctionRecording, result: Any, with_outputs: bool) -> Tr
 
 
 def _fresh_scalar(value: Any) -> Any:
-    return np.asarray(value) if not isinstance(value, Value) else value
+    """Python numbers are constants of the graph; arrays may be captured."""
+    return np.asarray(value)[()] if type(value) in NUMBERS else value
 
 
 def _is_output(leaf: Any) -> bool:

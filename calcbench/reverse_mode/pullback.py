@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from calcbench.graph.activity import partials_of, varied
+from calcbench.graph.checker import float_positions
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
 from calcbench.graph.lifting import Value
@@ -30,6 +31,11 @@ def vjp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
         Inputs: those of `graph`, then one cotangent per float output; outputs: those of `graph`,
         then the cotangent ct_x = f'(x)^T ct_y of each wanted input.
 
+    Raises
+    ------
+    GraphError, DTypeError
+        If `wrt` names an input that is not there, or one of integers or booleans.
+
     Notes
     -----
     Values first, then nodes downward: ``ct_i += (dz/dx_i) ct_z`` (Griewank & Walther 2008,
@@ -44,8 +50,7 @@ def vjp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
     >>> [float(v) for v in evaluate(g, np.float64(2.0), np.float64(5.0), np.float64(1.0))]
     [10.0, 5.0, 2.0]
     """
-    floats = tuple(p for p, i in enumerate(graph.inputs) if graph.types[i].is_float)
-    positions = floats if wrt is None else tuple(wrt)
+    positions = float_positions(graph, wrt)
     with paused_collection():
         return simplify(_pulled(graph, positions))
 
@@ -83,6 +88,7 @@ def walk(builder: Builder, span: range, cotangents: dict[int, Any], wanted: Sequ
             continue
         arrived = cotangents.pop(index)
         if index in active:
+            builder.here = builder.origins[index]
             for operand, share in _shares(builder, index, arrived, active):
                 _accumulate(cotangents, operand, share)
 
