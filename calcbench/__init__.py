@@ -27,6 +27,8 @@ _EXPORTS = {
     "erf": "calcbench.functions",
     "erfc": "calcbench.functions",
     "grad": "calcbench.derivatives",
+    "graph_from_json": "calcbench.graph.serialisation",
+    "graph_to_json": "calcbench.graph.serialisation",
     "hessian": "calcbench.derivatives",
     "hvp": "calcbench.derivatives",
     "jacfwd": "calcbench.derivatives",

@@ -30,7 +30,7 @@ graph/numerics graph/summation graph/ufuncs
 graph/numpy_table
 graph/dispatch
 graph/tracing graph/explicit
-graph/paths
+graph/serialisation graph/paths
 programs functions
 derivatives subgradients
 verification/calls verification/directions verification/extrapolation verification/report
@@ -40,6 +40,8 @@ verification/verdicts
 verification/survey verification/witnesses
 verification/conclusion
 verification/check
+testing/properties testing/programs
+testing
 calcbench
 """
 
