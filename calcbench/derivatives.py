@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import DerivativeError, DTypeError, ShapeError, as_array
 from calcbench.graph.conventions import kink_convention
 from calcbench.graph.ir import Graph
@@ -35,7 +35,7 @@ from calcbench.programs import (
     tangent_tree,
     with_outputs,
 )
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 Function = Callable[..., Any]
@@ -97,7 +97,7 @@ def _gradient_graph(graph: Graph, wrt: tuple[int, ...]) -> Graph:
             f"grad needs a function with one scalar float result, got "
             f"({', '.join(map(str, types))}); use jacobian, or vjp with a cotangent"
         )
-    return seeded(pullback(graph, wrt), 1)
+    return seeded(vjp_graph(graph, wrt), 1)
 
 
 def _gradient(graph: Graph, wrt: tuple[int, ...]) -> Program:
@@ -110,18 +110,18 @@ def _value_and_gradient(graph: Graph, wrt: tuple[int, ...]) -> Program:
 
 
 def _pushed(graph: Graph, wrt: tuple[int, ...]) -> Program:
-    return Program(pushforward(graph, wrt), len(wrt))
+    return Program(jvp_graph(graph, wrt), len(wrt))
 
 
 def _pulled(graph: Graph, wrt: tuple[int, ...]) -> Program:
-    return Program(pullback(graph, wrt), sum(float_outputs(graph)))
+    return Program(vjp_graph(graph, wrt), sum(float_outputs(graph)))
 
 
 def _hessian_product(graph: Graph, wrt: tuple[int, ...]) -> Program:
     """Forward over reverse: the tangent of the gradient."""
     gradient = _gradient_graph(graph, wrt)
     gradient = with_outputs(gradient, range(1, len(gradient.outputs)))
-    both = pushforward(gradient, wrt)
+    both = jvp_graph(gradient, wrt)
     return Program(with_outputs(both, range(len(wrt), 2 * len(wrt))), len(wrt))
 
 
@@ -304,7 +304,7 @@ def vjp(function: Function, *primals: Any, kink: str | None = None) -> tuple[Any
     Returns
     -------
     (y, pullback)
-        ``pullback(ct)``, with `ct` nested like y, returns a tuple with the cotangent of each
+        ``vjp_graph(ct)``, with `ct` nested like y, returns a tuple with the cotangent of each
         argument.
 
     Raises
@@ -468,9 +468,9 @@ def _jacobian_program(graph: Graph, wrt: tuple[int, ...], mode: str) -> Program:
     forward = entries <= _entries(graph, graph.outputs) if mode == "auto" else mode == "forward"
     count = len(graph.outputs)
     if forward:
-        both = pushforward(graph, wrt)
+        both = jvp_graph(graph, wrt)
         return Program(with_outputs(both, range(count, 2 * count)), len(wrt))
-    both = pullback(graph, wrt)
+    both = vjp_graph(graph, wrt)
     return ReverseProgram(with_outputs(both, range(count, count + len(wrt))), count)
 
 
@@ -665,5 +665,5 @@ def _nth(graph: Graph, wrt: tuple[int, ...], n: int) -> Program:
         raise DerivativeError("derivative needs float results; integers carry no tangent")
     count = len(graph.outputs)
     for _ in range(n):
-        graph = with_outputs(seeded(pushforward(graph, wrt), 1), range(count, 2 * count))
+        graph = with_outputs(seeded(jvp_graph(graph, wrt), 1), range(count, 2 * count))
     return Program(graph)

@@ -8,11 +8,11 @@ import numpy as np
 from drawing_samples import one_node
 from laws import checked, close
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.conventions import CONVENTIONS, kink_convention
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.primitive import Primitive
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 def by_convention(*slopes: Any) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def law_kinks(row: Primitive, convention: str) -> None:
     for point in KINK_POINTS[row.name]:
         graph = one_node(row, point.operands, point.params)
         with kink_convention(convention):
-            push = checked(pushforward(graph, point.wrt))
-            pull = checked(pullback(graph, point.wrt))
+            push = checked(jvp_graph(graph, point.wrt))
+            pull = checked(vjp_graph(graph, point.wrt))
         wanted = np.array(point.jacobian[convention])
         what = f"{row} at {point.operands} under {convention}"
         close(forward_jacobian(push, point.operands, point.wrt), wanted, 1e-15, f"{what}: forward")

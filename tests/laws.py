@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from drawing_samples import FLOAT, directions, draw, one_node, seeded, stepped, type_of
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.activity import partials_of
 from calcbench.graph.arraytype import ArrayType, CalcbenchError
 from calcbench.graph.checker import check_graph
@@ -20,7 +20,7 @@ from calcbench.graph.masks import materialise
 from calcbench.graph.primitive import Masked, Primitive, Sample
 from calcbench.graph.rewriting import simplify
 from calcbench.graph.structural import full
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 class LawBroken(AssertionError):
@@ -123,7 +123,7 @@ def law_transpose(row: Primitive, sample: Sample) -> None:
     for dtype in (np.float64, np.float32):
         values, steps, ct, graph = setting(row, sample, np.dtype(dtype))
         tolerance = 2e-4 if np.float32 in (dtype, ct.dtype) else 1e-12
-        push, pull = checked(pushforward(graph)), checked(pullback(graph))
+        push, pull = checked(jvp_graph(graph)), checked(vjp_graph(graph))
         _same_ends(graph, push, pull)
         pushed = evaluate(push, *values, *steps)[1]
         pulled = evaluate(pull, *values, ct)[1:]
@@ -182,7 +182,7 @@ def agree_with_differences(got: Any, f: Callable[[float], Any], dtype: Any, what
 def law_differences(row: Primitive, sample: Sample) -> None:
     """J dx equals differences of the row's NumPy value along dx."""
     values, steps, _, graph = setting(row, sample)
-    pushed = evaluate(checked(pushforward(graph)), *values, *steps)[1]
+    pushed = evaluate(checked(jvp_graph(graph)), *values, *steps)[1]
     if row.name in NO_DERIVATIVE_OF_ITS_OWN:
         close(pushed, np.zeros(np.shape(pushed)), 0.0, f"{row}: tangent")
         return
@@ -198,12 +198,12 @@ def law_differences(row: Primitive, sample: Sample) -> None:
 def law_second_order(row: Primitive, sample: Sample) -> None:
     """All orders of composing the modes agree with differences of first derivatives."""
     values, steps, ct, graph = setting(row, sample)
-    push, pull = checked(pushforward(graph)), checked(pullback(graph))
+    push, pull = checked(jvp_graph(graph)), checked(vjp_graph(graph))
     zero = [np.zeros_like(v) for v in (*steps, ct)]
-    mixed = evaluate(checked(pushforward(pull)), *values, ct, *steps, zero[-1])[2 + len(steps) :]
+    mixed = evaluate(checked(jvp_graph(pull)), *values, ct, *steps, zero[-1])[2 + len(steps) :]
     count = len(steps)
-    swapped = evaluate(checked(pullback(push)), *values, *steps, zero[-1], ct)[2 : 2 + count]
-    twice = evaluate(checked(pushforward(push)), *values, *steps, *steps, *zero[:-1])[3]
+    swapped = evaluate(checked(vjp_graph(push)), *values, *steps, zero[-1], ct)[2 : 2 + count]
+    twice = evaluate(checked(jvp_graph(push)), *values, *steps, *steps, *zero[:-1])[3]
     dtype = pull.types[pull.outputs[0]].dtype
 
     def curved(h: float) -> Any:
@@ -246,7 +246,7 @@ def _plain(partial: Any, like: Any) -> Any:
 def jacobian_values(row: Primitive, values: Sequence[Any], params: Any) -> list[np.ndarray]:
     """d result / d operand for each float operand, of shape result.shape + operand.shape."""
     graph = one_node(row, values, params)
-    push = checked(pushforward(graph))
+    push = checked(jvp_graph(graph))
     floats = [v for v in values if v.dtype.kind == "f"]
     zeros = [np.zeros_like(v) for v in floats]
     blocks = []

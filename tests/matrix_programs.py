@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from laws import differences
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import array_type
 from calcbench.graph.checker import check_graph
 from calcbench.graph.elementwise import log
@@ -16,7 +16,7 @@ from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value
 from calcbench.graph.matrix_functions import MATRIX_FUNCTIONS
 from calcbench.graph.structural import matmul, sum_, swap_last
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 Program = Callable[..., Any]
@@ -61,13 +61,13 @@ def on_numpy(program: Program, *arrays: Any) -> tuple[Any, ...]:
 
 def pushed(graph: Graph, arrays: Sequence[Any], steps: Sequence[Any]) -> tuple[Any, ...]:
     """The tangents of the outputs."""
-    push = check_graph(pushforward(graph))
+    push = check_graph(jvp_graph(graph))
     return evaluate(push, *arrays, *steps)[len(graph.outputs) :]
 
 
 def pulled(graph: Graph, arrays: Sequence[Any], cotangents: Sequence[Any]) -> tuple[Any, ...]:
     """The cotangents of the inputs."""
-    pull = check_graph(pullback(graph))
+    pull = check_graph(vjp_graph(graph))
     return evaluate(pull, *arrays, *cotangents)[len(graph.outputs) :]
 
 
@@ -112,11 +112,11 @@ def assert_first_order(program: Program, arrays: Sequence[Any], rng: np.random.G
 def assert_second_order(program: Program, arrays: Sequence[Any], rng: np.random.Generator) -> None:
     """Forward over reverse equals differences of the pulled-back cotangent."""
     graph, steps = graph_of(program, *arrays), like(arrays, rng)
-    pull = check_graph(pullback(graph))
+    pull = check_graph(vjp_graph(graph))
     n_outputs, n_inputs = len(graph.outputs), len(arrays)
     cts = like([np.zeros(graph.types[i].shape) for i in graph.outputs], rng)
     still = [np.zeros_like(c) for c in cts]
-    bent = evaluate(check_graph(pushforward(pull)), *arrays, *cts, *steps, *still)
+    bent = evaluate(check_graph(jvp_graph(pull)), *arrays, *cts, *steps, *still)
     for rank in range(n_inputs):
 
         def along(h: float, rank: int = rank) -> Any:

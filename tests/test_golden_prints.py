@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import calcbench as cb
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.ir import Graph
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 def wave(x, y):
@@ -43,10 +43,10 @@ def valley_graph() -> Graph:
 
 PRINTED: dict[str, Callable[[], Graph]] = {
     "wave": wave_graph,
-    "wave, forward": lambda: pushforward(wave_graph()),
-    "wave, reverse": lambda: pullback(wave_graph()),
+    "wave, forward": lambda: jvp_graph(wave_graph()),
+    "wave, reverse": lambda: vjp_graph(wave_graph()),
     "valley": valley_graph,
-    "valley, reverse": lambda: pullback(valley_graph()),
+    "valley, reverse": lambda: vjp_graph(valley_graph()),
     "bend": lambda: cb.trace(bend, 2.0),
     "model": model,
 }
@@ -182,8 +182,8 @@ def test_repr_is_one_line() -> None:
 
 PROGRAM = """
 import numpy as np, calcbench as cb
-from calcbench.reverse_mode.pullback import pullback
-print(pullback(cb.trace(lambda x, y: np.sin(x) * y + x, 0.5, 2.0)))
+from calcbench.reverse_mode.pullback import vjp_graph
+print(vjp_graph(cb.trace(lambda x, y: np.sin(x) * y + x, 0.5, 2.0)))
 """
 
 

@@ -8,14 +8,14 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 import calcbench as cb
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import Dim, DTypeError, ShapeError, TraceError, array_type
 from calcbench.graph.checker import check_graph
 from calcbench.graph.indexing import IndexingError, get, put
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4)
@@ -87,7 +87,7 @@ def test_reading_is_numpys_and_so_is_its_tangent(sample: Any) -> None:
     x, key = sample
     graph = graph_of(lambda v: get(v, key), x)
     assert_same(evaluate(graph, x)[0], x[key])
-    assert_same(evaluate(check_graph(pushforward(graph)), x, -x)[1], -x[key])
+    assert_same(evaluate(check_graph(jvp_graph(graph)), x, -x)[1], -x[key])
 
 
 @given(arrays_and_keys())
@@ -96,7 +96,7 @@ def test_reading_backwards_adds_up_at_repeated_entries(sample: Any) -> None:
     ct = 1.0 + np.arange(float(np.size(x[key]))).reshape(np.shape(x[key]))
     expected = np.zeros_like(x)
     np.add.at(expected, key, ct)
-    pulled = check_graph(pullback(graph_of(lambda v: get(v, key), x)))
+    pulled = check_graph(vjp_graph(graph_of(lambda v: get(v, key), x)))
     assert_same(evaluate(pulled, x, ct[()])[1], expected)
 
 
@@ -151,9 +151,9 @@ def test_writing_is_numpys_and_so_are_its_derivatives(
     new = -1.0 - np.arange(float(np.prod(shape))).reshape(shape)
     graph = graph_of(lambda v, w: put(v, key, w), x, new)
     assert_same(evaluate(graph, x, new)[0], written(x, key, new))
-    pushed = check_graph(pushforward(graph))
+    pushed = check_graph(jvp_graph(graph))
     assert_same(evaluate(pushed, x, new, 2 * x, 3 * new)[1], written(2 * x, key, 3 * new))
-    pulled = check_graph(pullback(graph))
+    pulled = check_graph(vjp_graph(graph))
     ct = numbered(x.shape)
     to_x, to_new = evaluate(pulled, x, new, ct)[1:]
     assert_same(to_x, written(ct, key, 0.0))
@@ -165,7 +165,7 @@ def test_where_an_index_repeats_the_last_writer_wins() -> None:
     x, new = np.zeros(4), np.array([1.0, 2.0, 3.0])
     graph = graph_of(lambda v, w: put(v, [2, 0, 2], w), x, new)
     assert_same(evaluate(graph, x, new)[0], [2.0, 0, 3, 0])
-    assert_same(evaluate(pullback(graph), x, new, np.ones(4))[2], [0.0, 1, 1])
+    assert_same(evaluate(vjp_graph(graph), x, new, np.ones(4))[2], [0.0, 1, 1])
 
 
 # fmt: off

@@ -8,7 +8,7 @@ import pytest
 from kink_points import ABS, MAX, MIN, forward_jacobian, reverse_jacobian
 from laws import checked
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import array_type
 from calcbench.graph.checker import check_graph
 from calcbench.graph.comparison import select
@@ -19,7 +19,7 @@ from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.kinks import abs_, maximum, minimum, relu
 from calcbench.graph.lifting import Value
 from calcbench.graph.structural import full
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 Spelling = Callable[[Any, Any], Any]
@@ -72,7 +72,7 @@ def test_first_derivative_is_the_conventions(
 ) -> None:
     graph, point = graph_of(spelling), (np.float64(C),)
     with kink_convention(convention):
-        push, pull = checked(pushforward(graph)), checked(pullback(graph))
+        push, pull = checked(jvp_graph(graph)), checked(vjp_graph(graph))
     assert forward_jacobian(push, point, (0,)) == [[expected[convention]]]
     assert reverse_jacobian(pull, point, 1) == [[expected[convention]]]
 
@@ -86,9 +86,9 @@ def test_second_derivative_is_the_same_for_all_spellings(
     height = evaluate(graph_of(spelling), np.float64(C))[0]
     graph = graph_of(lambda x, c: square(spelling(x, c) - float(height)))
     with kink_convention(convention):
-        push, pull = checked(pushforward(graph)), checked(pullback(graph))
-        mixed, swapped = checked(pushforward(pull)), checked(pullback(push))
-        twice = checked(pushforward(push))
+        push, pull = checked(jvp_graph(graph)), checked(vjp_graph(graph))
+        mixed, swapped = checked(jvp_graph(pull)), checked(vjp_graph(push))
+        twice = checked(jvp_graph(push))
     at, one, zero = np.float64(C), np.float64(1.0), np.float64(0.0)
     orders = [
         evaluate(mixed, at, one, one, zero)[-1],
@@ -106,8 +106,8 @@ def test_beside_the_kink_the_convention_plays_no_part(
     sides = np.diag([expected["left"], expected["right"]])
     for convention in CONVENTIONS:
         with kink_convention(convention):
-            assert np.array_equal(forward_jacobian(pushforward(graph), points, (0,)), sides)
-            assert np.array_equal(reverse_jacobian(pullback(graph), points, 2), sides)
+            assert np.array_equal(forward_jacobian(jvp_graph(graph), points, (0,)), sides)
+            assert np.array_equal(reverse_jacobian(vjp_graph(graph), points, 2), sides)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("abs", ABS), ("max", MAX), ("min", MIN)])
@@ -120,7 +120,7 @@ def test_the_table_of_conventions_says_the_same(kind: str, expected: dict[str, f
 
 def test_the_convention_is_fixed_when_the_derivative_is_built() -> None:
     with kink_convention("right"):
-        pull = pullback(graph_of(LARGER["maximum(x, c)"]))
+        pull = vjp_graph(graph_of(LARGER["maximum(x, c)"]))
     with kink_convention("left"):
         assert evaluate(pull, np.float64(C), np.float64(1.0))[1] == 1.0
 
@@ -129,7 +129,7 @@ def test_a_nan_stays_a_nan_in_every_spelling() -> None:
     for spellings in (LARGER, SMALLER, DISTANCE):
         for name in ("maximum(x, c)", "minimum(x, c)", "abs(x - c)", "relu(x - c) + c"):
             if name in spellings:
-                pull = pullback(graph_of(spellings[name]))
+                pull = vjp_graph(graph_of(spellings[name]))
                 _, slope = evaluate(pull, np.float64(np.nan), np.float64(1.0))
                 assert np.isnan(slope), name
 
@@ -139,6 +139,6 @@ def test_rewriting_keeps_the_slope_of_the_absolute_value_of_a_negative(conventio
     """d2/dx2 of |c - x|**2 is 2 at c: both factors of 2 s' s' have the sign of one convention."""
     graph = graph_of(lambda x, c: square(abs_(negative(x - c))))
     with kink_convention(convention):
-        mixed = pushforward(pullback(graph))
+        mixed = jvp_graph(vjp_graph(graph))
     at, one, zero = np.float64(C), np.float64(1.0), np.float64(0.0)
     assert evaluate(mixed, at, one, one, zero)[-1] == 2.0

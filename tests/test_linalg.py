@@ -19,7 +19,7 @@ from matrix_programs import (
     pushed,
 )
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import (
     CalcbenchError,
     DerivativeError,
@@ -36,7 +36,7 @@ from calcbench.graph.ir import Builder
 from calcbench.graph.lifting import Value
 from calcbench.graph.linalg import adjugate, adjugate_tangent
 from calcbench.graph.structural import full
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 def rotation(n: int, seed: int = 0) -> np.ndarray:
@@ -201,8 +201,8 @@ def test_second_and_third_derivatives_of_det_are_right_at_every_rank(
     matrix = np.array(SINGULAR[name], float)
     h, k = rng.normal(size=matrix.shape), rng.normal(size=matrix.shape)
     second = derivatives_of_det(SINGULAR[name], 2)
-    pull = pullback(graph_of(lambda la, a: la.det(a), matrix))
-    hessian_h = evaluate(pushforward(pull), matrix, np.float64(1.0), h, np.float64(0.0))[3]
+    pull = vjp_graph(graph_of(lambda la, a: la.det(a), matrix))
+    hessian_h = evaluate(jvp_graph(pull), matrix, np.float64(1.0), h, np.float64(0.0))[3]
     assert_close([hessian_h], [np.tensordot(second, h, 2)], 1e-12)
     third = np.tensordot(np.tensordot(derivatives_of_det(SINGULAR[name], 3), h, 2), k, 2)
     bent = graph_of(lambda la, a, step: adjugate_tangent(a, step), matrix, h)
@@ -228,7 +228,7 @@ def test_derivatives_of_det_go_on_to_any_order() -> None:
 
 def derivative_in_t(graph: Any) -> Any:
     """The graph t -> dy/dt of a graph t -> y of one number."""
-    push = pushforward(graph)
+    push = jvp_graph(graph)
     builder = Builder()
     t = builder.add_input("x0", array_type(()))
     one = full(Value(builder, t), 1).id
@@ -240,7 +240,7 @@ def test_the_derivative_of_det_accepts_sizes_with_names() -> None:
     n = Dim("n")
     builder = Builder()
     a = Value(builder, builder.add_input("a", array_type((n, n))))
-    pull = check_graph(pullback(builder.freeze([VALUES.det(a).id, VALUES.inv(a).id])))
+    pull = check_graph(vjp_graph(builder.freeze([VALUES.det(a).id, VALUES.inv(a).id])))
     shares = pull.bind(a=A, ct0=1.0, ct1=np.zeros((3, 3)))[2]
     assert_close([shares], [np.linalg.det(A) * np.linalg.inv(A).T], 1e-13)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph import dispatch  # noqa: F401  (gives values NumPy's protocols)
 from calcbench.graph.arraytype import Dim, ShapeError, TraceError, array_type
 from calcbench.graph.checker import check_graph
@@ -17,7 +17,7 @@ from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value
 from calcbench.graph.numpy_table import ARRAY_FUNCTIONS, METHODS, UFUNCS
 from calcbench.graph.reductions import logsumexp, softmax
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 class Case(NamedTuple):
@@ -420,7 +420,7 @@ def test_both_modes_agree_with_central_differences(sample: Case, rng: np.random.
     arrays = as_dtype(sample.arrays, "d")
     graph = graph_of(sample.function, arrays)
     out = graph.types[graph.outputs[0]]
-    pushed, pulled = check_graph(pushforward(graph)), check_graph(pullback(graph))
+    pushed, pulled = check_graph(jvp_graph(graph)), check_graph(vjp_graph(graph))
     if not out.is_float:
         assert all(not np.any(ct) for ct in evaluate(pulled, *arrays)[1:])
         return
@@ -450,8 +450,8 @@ def test_second_derivatives_are_those_of_the_gradient(
     out = graph.types[graph.outputs[0]]
     if not out.is_float:
         return
-    pulled = pullback(graph)
-    second = check_graph(pushforward(pulled))
+    pulled = vjp_graph(graph)
+    second = check_graph(jvp_graph(pulled))
     dx, ct = [rng.normal(size=a.shape) for a in arrays], np.asarray(rng.normal(size=out.shape))[()]
     found = evaluate(second, *arrays, ct, *dx, 0 * ct)[len(pulled.outputs) + 1 :]
     step = 2e-4
@@ -516,13 +516,13 @@ def test_every_function_of_the_table_is_in_a_case() -> None:
 )
 def test_the_gradient_of_a_sum_of_prefix_products_is_exact_at_zeros(x: Any, expected: Any) -> None:
     x = np.asarray(x, float)
-    pulled = pullback(graph_of(lambda v: np.sum(np.cumprod(v)), (x,)))
+    pulled = vjp_graph(graph_of(lambda v: np.sum(np.cumprod(v)), (x,)))
     np.testing.assert_array_equal(evaluate(pulled, x, np.float64(1))[1], expected)
 
 
 def test_second_derivatives_of_products_are_exact_at_zeros(rng: np.random.Generator) -> None:
     x = np.array([2.0, 0.0, 3.0, 0.0, 5.0])
-    second = pushforward(pullback(graph_of(np.prod, (x,))))
+    second = jvp_graph(vjp_graph(graph_of(np.prod, (x,))))
     rows = [evaluate(second, x, np.float64(1), e, np.float64(0))[3] for e in np.eye(5)]
     expected = np.zeros((5, 5))
     expected[1, 3] = expected[3, 1] = 30.0
@@ -539,7 +539,7 @@ def test_ties_follow_the_convention(function: Any, convention: str) -> None:
     x = np.array([3.0, 1.0, 3.0])
     graph = graph_of(function, (x,))
     with kink_convention(convention):
-        pulled, pushed = pullback(graph), pushforward(graph)
+        pulled, pushed = vjp_graph(graph), jvp_graph(graph)
     expected = TIES[convention]
     if function is not np.max and convention in ("left", "right"):
         expected = expected[::-1]  # the first of the tied entries is sorted before the last
@@ -549,7 +549,7 @@ def test_ties_follow_the_convention(function: Any, convention: str) -> None:
 
 def test_the_largest_modulus_of_a_matrix_shares_its_three_ties() -> None:
     x = np.array([[9.0, 2, 9], [-2, -3, -4], [7, 8, -9]])
-    pulled = pullback(graph_of(lambda a: np.max(np.abs(a)), (x,)))
+    pulled = vjp_graph(graph_of(lambda a: np.max(np.abs(a)), (x,)))
     share = 1 / 3
     expected = [[share, 0, share], [0, 0, 0], [0, 0, -share]]
     np.testing.assert_allclose(evaluate(pulled, x, np.float64(1))[1], expected, rtol=1e-15)
@@ -557,7 +557,7 @@ def test_the_largest_modulus_of_a_matrix_shares_its_three_ties() -> None:
 
 def test_nan_is_not_hidden_by_a_maximum() -> None:
     x = np.array([1.0, np.nan, 3.0])
-    pulled = pullback(graph_of(np.max, (x,)))
+    pulled = vjp_graph(graph_of(np.max, (x,)))
     assert all(np.isnan(evaluate(pulled, x, np.float64(1))[1]))
 
 
@@ -566,7 +566,7 @@ def test_softmax_is_stable_and_its_gradients_sum_to_zero(shift: float) -> None:
     x = np.array([[0.1, 2.0, -1.0], [0.3, 0.3, 5.0]])
     np.testing.assert_allclose(softmax(x + shift), softmax(x), rtol=1e-10)
     np.testing.assert_allclose(logsumexp(x + shift, axis=1), logsumexp(x, axis=1) + shift)
-    pulled = pullback(graph_of(lambda v: softmax(v), (x,)))
+    pulled = vjp_graph(graph_of(lambda v: softmax(v), (x,)))
     share = evaluate(pulled, x + shift, np.arange(6.0).reshape(2, 3))[1]
     np.testing.assert_allclose(share.sum(axis=1), 0, atol=1e-15)
 
@@ -574,7 +574,7 @@ def test_softmax_is_stable_and_its_gradients_sum_to_zero(shift: float) -> None:
 def test_logsumexp_of_integers_has_the_gradient_of_the_floats() -> None:
     assert logsumexp(np.array([1, 2, 3, 4])) == pytest.approx(4.440189698561196)
     x = np.arange(1.0, 5.0)
-    pulled = pullback(graph_of(logsumexp, (x,)))
+    pulled = vjp_graph(graph_of(logsumexp, (x,)))
     expected = [0.0320586, 0.08714432, 0.23688282, 0.64391426]
     np.testing.assert_allclose(evaluate(pulled, x, np.float64(1))[1], expected, atol=1e-8)
 
@@ -671,8 +671,8 @@ def test_named_dimensions_give_a_type_and_both_derivatives(
     result = function(*inputs)
     assert result.type.shape == expected
     graph = check_graph(builder.freeze([result.id]))
-    check_graph(pushforward(graph))
-    check_graph(pullback(graph))
+    check_graph(jvp_graph(graph))
+    check_graph(vjp_graph(graph))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from drawing_samples import ROWS, one_node
 from laws import checked, close, partial_values
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import array_type
 from calcbench.graph.elementwise import hypot, multiply, negative, power, sqrt, square
 from calcbench.graph.interpreter import evaluate
@@ -18,7 +18,7 @@ from calcbench.graph.kinks import abs_, maximum, relu
 from calcbench.graph.lifting import Value
 from calcbench.graph.primitive import Primitive
 from calcbench.graph.structural import full, matmul, reshape, sum_
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 BINARY = [
@@ -42,8 +42,8 @@ def graph_with(row: Primitive, number: float, position: int) -> Graph:
 def slope(graph: Graph, *operands: Any) -> tuple[Any, Any]:
     """The derivative along ones, from both modes."""
     ones = np.ones(2)
-    forward = evaluate(checked(pushforward(graph)), *operands, *[ones] * len(operands))[1]
-    reverse = evaluate(checked(pullback(graph)), *operands, ones)[1:]
+    forward = evaluate(checked(jvp_graph(graph)), *operands, *[ones] * len(operands))[1]
+    reverse = evaluate(checked(vjp_graph(graph)), *operands, ones)[1:]
     return forward, sum(reverse)
 
 
@@ -73,8 +73,8 @@ def test_a_number_as_operand_at_second_order(name: str, number: float) -> None:
     literal, other = graph_with(row, number, 1), np.full(2, number)
     both = one_node(row, [POINT, other], {})
     ones = np.ones(2)
-    twice = pushforward(pushforward(literal))
-    wanted_graph = pushforward(pushforward(both, [0]), [0, 2])
+    twice = jvp_graph(jvp_graph(literal))
+    wanted_graph = jvp_graph(jvp_graph(both, [0]), [0, 2])
     got = evaluate(checked(twice), POINT, ones, ones, 0 * ones)[3]
     wanted = evaluate(checked(wanted_graph), POINT, other, ones, ones, 0 * ones)[3]
     close(got, wanted, 1e-15 * np.abs(wanted), f"{row} with {number}, twice")
@@ -134,10 +134,10 @@ def test_squares_and_norms(name: str, at: str) -> None:
     graph = builder.freeze([_all_entries(function(x), x).id])
     point = np.array([-0.7, 1.9]) if at == "beside zero" else np.zeros(2)
     wanted = by_hand(point)
-    pushed = evaluate(checked(pushforward(graph)), point, np.ones(2))[1]
+    pushed = evaluate(checked(jvp_graph(graph)), point, np.ones(2))[1]
     close(pushed, wanted, 4e-16 * np.abs(wanted), f"{name} forward")
     if "each entry" not in name:
-        pulled = evaluate(checked(pullback(graph)), point, np.ones(2))[1]
+        pulled = evaluate(checked(vjp_graph(graph)), point, np.ones(2))[1]
         close(pulled, wanted, 4e-16 * np.abs(wanted), f"{name} reverse")
 
 
@@ -161,12 +161,12 @@ POWERS = [
 def test_table_of_powers(a: float, b: float, by_base: float, by_exponent: float) -> None:
     graph = one_node(ROWS["power"], [np.float64(a), np.float64(b)], {})
     one, zero = np.float64(1.0), np.float64(0.0)
-    pulled = evaluate(checked(pullback(graph)), np.float64(a), np.float64(b), one)[1:]
+    pulled = evaluate(checked(vjp_graph(graph)), np.float64(a), np.float64(b), one)[1:]
     assert np.array_equal(pulled, [by_base, by_exponent], equal_nan=True)
-    push = checked(pushforward(graph))
+    push = checked(jvp_graph(graph))
     if np.isfinite(by_exponent):
         assert evaluate(push, np.float64(a), np.float64(b), one, zero)[1] == by_base
-    alone = checked(pushforward(graph, [0]))
+    alone = checked(jvp_graph(graph, [0]))
     assert evaluate(alone, np.float64(a), np.float64(b), one)[1] == by_base
 
 
@@ -177,7 +177,7 @@ def test_derivative_of_order_n_plus_1_of_a_power_is_zero_at_zero(exponent: int) 
     graph = builder.freeze([power(x, full(x, float(exponent))).id])
     values = [np.float64(0.0)]
     for order in range(1, exponent + 2):
-        graph = checked(pushforward(graph, [0]))
+        graph = checked(jvp_graph(graph, [0]))
         graph = last_output_of(graph)
         values.append(np.float64(1.0))
         expected = float(np.prod(range(1, exponent + 1))) if order == exponent else 0.0

@@ -11,7 +11,7 @@ from drawing_samples import ROWS, seeded, stepped
 from laws import agree_with_differences, checked, close
 
 import calcbench as cb
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.checker import check_graph
 from calcbench.graph.conventions import kink_convention
 from calcbench.graph.interpreter import evaluate
@@ -20,7 +20,7 @@ from calcbench.graph.paths import prepare
 from calcbench.graph.rewriting import simplify
 from calcbench.graph.tracing import record
 from calcbench.graph.trees import leaves_of
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 PROGRAMS = [pytest.param(case, id=case.name) for case in CASES]
@@ -84,7 +84,7 @@ def test_rewriting_changes_no_bit(case: Case) -> None:
 def test_both_modes_agree_with_differences_of_the_program(case: Case) -> None:
     graph, values = traced(case)
     steps = steps_of(case, values)
-    push, pull = checked(pushforward(graph)), checked(pullback(graph))
+    push, pull = checked(jvp_graph(graph)), checked(vjp_graph(graph))
     value, pushed = evaluate(push, *values, *steps)
     ct = seeded(case.name, "ct").uniform(0.5, 1.5, np.shape(value)).astype(value.dtype)[()]
     pulled = evaluate(pull, *values, ct)[1:]
@@ -102,13 +102,13 @@ def test_both_modes_agree_with_differences_of_the_program(case: Case) -> None:
 def test_second_order_agrees_with_differences_of_first_order(case: Case) -> None:
     graph, values = traced(case)
     steps = steps_of(case, values)
-    push, pull = checked(pushforward(graph)), checked(pullback(graph))
+    push, pull = checked(jvp_graph(graph)), checked(vjp_graph(graph))
     ct = np.ones(push.types[push.outputs[0]].shape)[()]
     zeros = [np.zeros_like(s) for s in steps]
     none = np.zeros_like(ct)
-    mixed = evaluate(checked(pushforward(pull)), *values, ct, *steps, none)[2 + len(steps) :]
-    swapped = evaluate(checked(pullback(push)), *values, *steps, none, ct)[2 : 2 + len(steps)]
-    twice = evaluate(checked(pushforward(push)), *values, *steps, *steps, *zeros)[3]
+    mixed = evaluate(checked(jvp_graph(pull)), *values, ct, *steps, none)[2 + len(steps) :]
+    swapped = evaluate(checked(vjp_graph(push)), *values, *steps, none, ct)[2 : 2 + len(steps)]
+    twice = evaluate(checked(jvp_graph(push)), *values, *steps, *steps, *zeros)[3]
 
     def joined(parts: Any) -> Any:
         return np.concatenate([np.ravel(p) for p in parts])
@@ -129,8 +129,8 @@ def rows_of(case: Case) -> set[str]:
     used = set()
     for convention in ("min-norm", "left"):
         with kink_convention(convention):
-            first = [pushforward(graph), pullback(graph)]
-            orders = [graph, *first, *map(pushforward, first)]
+            first = [jvp_graph(graph), vjp_graph(graph)]
+            orders = [graph, *first, *map(jvp_graph, first)]
         used |= {node.row.name for g in orders for node in g.nodes}
     return used
 
@@ -148,14 +148,14 @@ def test_simplified_derivatives_are_simple_already() -> None:
     """Both transforms return graphs on which rewriting finds nothing left to do."""
     for case in CASES[:8]:
         graph, _ = traced(case)
-        for derivative in (pushforward(graph), pullback(graph)):
+        for derivative in (jvp_graph(graph), vjp_graph(graph)):
             assert len(simplify(derivative)) == len(derivative)
 
 
-@pytest.mark.parametrize("transform", [pushforward, pullback])
+@pytest.mark.parametrize("transform", [jvp_graph, vjp_graph])
 def test_inputs_may_be_named_like_tangents_and_cotangents(transform: Any) -> None:
     graph = cb.trace(lambda x, dx, ct0: x * dx * ct0, 2.0, 3.0, 5.0)
-    added = 3 if transform is pushforward else 1
+    added = 3 if transform is jvp_graph else 1
     assert len(set(transform(graph).input_names)) == 3 + added
     once = cb.trace(np.sin, 0.5)
     assert len(set(transform(transform(once)).input_names)) == 4

@@ -8,7 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from calcbench.forward_mode.pushforward import pushforward
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph import kernels
 from calcbench.graph.arraytype import DerivativeError, array_type
 from calcbench.graph.checker import check_graph
@@ -26,7 +26,7 @@ from calcbench.graph.special import (
     sinc,
     sinc_derivative,
 )
-from calcbench.reverse_mode.pullback import pullback
+from calcbench.reverse_mode.pullback import vjp_graph
 
 
 POSITIVE = (1e-300, 1e-9, 0.02, 0.3, 0.7, 1.0, 1.46, 1.47, 2.0, 2.9, 5.5, 9.99, 10.01, 30.25, 1e7)
@@ -47,7 +47,7 @@ def one_node(row: Primitive, dtype: object = np.float64, shape: Any = (), **para
 def slope(row: Primitive, x: float, **params: Any) -> tuple[float, float]:
     """The derivative at x in forward and in reverse mode."""
     graph = one_node(row, **params)
-    push, pull = check_graph(pushforward(graph)), check_graph(pullback(graph))
+    push, pull = check_graph(jvp_graph(graph)), check_graph(vjp_graph(graph))
     point, unit = np.float64(x), np.float64(1.0)
     return float(evaluate(push, point, unit)[1]), float(evaluate(pull, point, unit)[1])
 
@@ -212,9 +212,9 @@ def test_float32_stays_float32_in_values_and_in_both_modes(
 ) -> None:
     x = np.array([0.3, 1.7, 2.5], np.float32)
     graph = one_node(row, np.float32, (3,), **params)
-    push, pull = check_graph(pushforward(graph)), check_graph(pullback(graph))
+    push, pull = check_graph(jvp_graph(graph)), check_graph(vjp_graph(graph))
     double = one_node(row, shape=(3,), **params)
-    wide = evaluate(pushforward(double), x.astype(float), np.ones(3))
+    wide = evaluate(jvp_graph(double), x.astype(float), np.ones(3))
     for results in (evaluate(push, x, np.ones_like(x)), evaluate(pull, x, np.ones_like(x))):
         for result, want in zip(results, wide, strict=True):
             assert result.dtype == np.float32

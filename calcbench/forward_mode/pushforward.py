@@ -131,6 +131,3 @@ def _replaced(row: Any, operands: list[Value], position: int, tangent: Any, para
 
 def _apply(row: Any, operands: list[Value], position: int, operand: Any, params: Any) -> Any:
     return row(*operands[:position], operand, *operands[position + 1 :], **params)
-
-
-pushforward = jvp_graph

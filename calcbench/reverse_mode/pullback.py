@@ -152,6 +152,3 @@ def _transposed_tangent(
     for operand, tangent in zip(operands, tangents, strict=True):
         if tangent is not None and tangent.id in shares:
             yield operand.id, shares[tangent.id]
-
-
-pullback = vjp_graph

@@ -203,18 +203,23 @@ def check_homogeneity(function: Function, x: Any, degree: float, rtol: float = 1
     _compare("Euler", np.sum(x * grad(function)(x)), degree * function(x), rtol)
 
 
-def check_shift_invariance(function: Function, x: Any, rtol: float = 1e-9) -> None:
+def check_shift_invariance(
+    function: Function, x: Any, rtol: float = 1e-9, scale: float = 0.0
+) -> None:
     """The gradient of a function with f(x + c) = f(x) sums to zero.
 
     Parameters
     ----------
     function, x, rtol
         As in `check_modes_agree`; the result is a scalar.
+    scale : float
+        Size of terms that cancel within an entry: 1 for softmax(x) - 1/n, whose entries may be
+        far smaller than the numbers they are differences of.
 
     Raises
     ------
     AssertionError
-        If the sum is not zero, relative to the entries.
+        If the sum is not zero, relative to the entries and to `scale`.
 
     Examples
     --------
@@ -222,4 +227,5 @@ def check_shift_invariance(function: Function, x: Any, rtol: float = 1e-9) -> No
     >>> check_shift_invariance(np.var, np.arange(3.0))
     """
     slopes = grad(function)(np.asarray(x, float))
-    _compare("shift", np.sum(slopes), 0.0, rtol, float(np.sum(np.abs(slopes))))
+    size = max(scale, float(np.sum(np.abs(slopes))))
+    _compare("shift", np.sum(slopes), 0.0, rtol, size)
