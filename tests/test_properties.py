@@ -266,7 +266,8 @@ def test_17_the_fitted_exponent_is_two(x, seed):
 
 
 def graph_values(graph, xs):
-    return graph.run(xs, lambda n, o: n.row.numpy(*o, **dict(n.params)))
+    with np.errstate(all="ignore"):
+        return graph.run(xs, lambda n, o: n.row.numpy(*o, **dict(n.params)))
 
 
 ANALYTIC = {"sin", "cos", "tanh", "negative", "add", "subtract", "multiply"}
@@ -312,6 +313,8 @@ SYMBOLIC = (
 )
 def test_29_both_modes_are_sympys_derivative_at_fifty_digits(steps, at):
     graph, expression, symbol = scalar_program(steps)
+    # Four exponentials of each other overflow float64, and then SymPy has the only answer.
+    assume(finite(graph_values(cb.jvp_graph(graph), [np.float64(at), np.float64(1)])))
     exact = sp.diff(expression, symbol)
     with mpmath.workdps(50):
         point = sp.Float(at, 60)
