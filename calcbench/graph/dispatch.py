@@ -89,11 +89,17 @@ def apply_function(
         known = [f"{f.__module__}.{f.__name__}" for f in ARRAY_FUNCTIONS]
         raise unsupported(f"{function.__module__}.{function.__name__}", known)
     result = meaning(*args, **kwargs)
-    if function in VIEWS or (function is np.einsum and _only_renames(*args)):
+    if _is_view(function, args, result):
         return _as_views(result, next(v for v in (*args, *kwargs.values()) if _is_value(v)))
     if function in VIEWS_EACH:
         return _views_each(result, args)
     return _fresh(result)
+
+
+def _is_view(function: Callable[..., Any], args: Any, result: Any) -> bool:
+    if function is np.einsum:
+        return _only_renames(*args)
+    return function in VIEWS or (function is np.diag and result.type.ndim == 1)
 
 
 def _only_renames(subscripts: Any, *operands: Any) -> bool:
