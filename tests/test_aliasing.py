@@ -80,7 +80,7 @@ def outcome(source: str, at: np.ndarray) -> str:
     try:
         with np.errstate(all="ignore"):
             expected = program(at.copy())
-    except (ValueError, IndexError, TypeError, np.exceptions.AxisError):
+    except (ValueError, IndexError, TypeError, AttributeError, np.exceptions.AxisError):
         return "no program"
     try:
         found = cb.jvp(program, at, np.ones_like(at))[0]

@@ -1,13 +1,17 @@
 """A cached recording is never used once what it rests on has changed."""
 
 import functools
+import itertools
+import random
 import threading
+import types
 
 import numpy as np
 import pytest
 
 import calcbench as cb
-from calcbench.graph.paths import MAX_PATHS
+from calcbench.graph.environment import Environment
+from calcbench.graph.paths import MAX_PATHS, Paths
 
 
 X = np.array([1.0, 2.0, 3.0])
@@ -127,6 +131,275 @@ def test_what_lies_deep_is_seen_without_the_cache():
     settled(gradient, X)
     deep.inner.config.scale = 5.0
     np.testing.assert_array_equal(gradient(X), 5.0)
+
+
+# --- one table: a function of x, and a change after which its slope is another one ---------------
+
+
+class Holder:
+    """An object with attributes, and a class with one of its own."""
+
+    kind = 2.0
+
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+    def method(self, x):
+        return self.kind * x * self.helper()
+
+    def helper(self):
+        return self.value
+
+    @property
+    def shown(self):
+        return self.value
+
+    @staticmethod
+    def fixed(x):
+        return Holder.kind * x
+
+    @classmethod
+    def of_class(cls, x):
+        return cls.kind * x
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+
+def changes():
+    """Per name: a function of a scalar, a change of its outside, the slope before and after."""
+    array, scalar, big = np.ones(3), np.array(2.0), np.ones(5000)
+    nested = {"layer": {"w": 2.0}}
+    holder = Holder(value=2.0, array=np.ones(3), inner=Holder(value=2.0), items=[2.0])
+    slotted = Slotted()
+    slotted.value = 2.0
+    module = types.ModuleType("own_module")
+    exec("k = 2.0\ndef f(x): return k * x", vars(module))
+    functions = [lambda x: module.k * x]
+    mutable = [2.0]
+
+    def with_default(x, k=mutable):
+        return k[0] * x
+
+    def with_keyword(x, *, k=2.0):
+        return k * x
+
+    wrapped = functools.lru_cache(lambda n: module.k * n)
+    inner = cb.grad(lambda y: module.k * y * y / 2)
+    return {
+        "sum of an array": (lambda x: array.sum() * x, lambda: array.__setitem__(0, 5.0), 3, 7),
+        "number from an array": (lambda x: float(scalar) * x, lambda: scalar.fill(5.0), 2, 5),
+        "branch on an array": (
+            lambda x: x if scalar > 3 else 2 * x, lambda: scalar.fill(5.0), 2, 1,
+        ),
+        "array in arithmetic": (lambda x: np.sum(array * x), lambda: array.fill(5.0), 3, 15),
+        "array before arithmetic": (
+            lambda x: np.sum((2 * array) * x), lambda: array.fill(5.0), 6, 30,
+        ),
+        "permuted rows": (lambda x: big[0] * x, lambda: big.__setitem__(0, 7.0), 1, 7),
+        "dict of dicts": (
+            lambda x: nested["layer"]["w"] * x, lambda: nested["layer"].update(w=5.0), 2, 5,
+        ),
+        "object in an object": (
+            lambda x: holder.inner.value * x, lambda: setattr(holder.inner, "value", 5.0), 2, 5,
+        ),
+        "list in an object": (
+            lambda x: holder.items[0] * x, lambda: holder.items.__setitem__(0, 5.0), 2, 5,
+        ),
+        "array in an object": (
+            lambda x: np.sum(holder.array) * x, lambda: holder.array.fill(5.0), 3, 15,
+        ),
+        "slots": (lambda x: slotted.value * x, lambda: setattr(slotted, "value", 5.0), 2, 5),
+        "property": (lambda x: holder.shown * x, lambda: setattr(holder, "value", 5.0), 2, 5),
+        "method": (holder.method, lambda: setattr(holder, "value", 5.0), 4, 10),
+        "class attribute by method": (holder.method, lambda: setattr(Holder, "kind", 5.0), 4, 10),
+        "class attribute by name": (
+            lambda x: Holder.kind * x, lambda: setattr(Holder, "kind", 5.0), 2, 5,
+        ),
+        "static method": (Holder.fixed, lambda: setattr(Holder, "kind", 5.0), 2, 5),
+        "class method": (Holder.of_class, lambda: setattr(Holder, "kind", 5.0), 2, 5),
+        "method that is replaced": (
+            lambda x: holder.helper() * x, lambda: setattr(holder, "helper", lambda: 5.0), 2, 5,
+        ),
+        "module attribute": (lambda x: module.k * x, lambda: setattr(module, "k", 5.0), 2, 5),
+        "global of a module's function": (
+            lambda x: module.f(x), lambda: setattr(module, "k", 5.0), 2, 5,
+        ),
+        "function of a module": (
+            lambda x: module.f(x), lambda: setattr(module, "f", lambda x: 5.0 * x), 2, 5,
+        ),
+        "function in a list": (
+            lambda x: functions[0](x), lambda: setattr(module, "k", 5.0), 2, 5,
+        ),
+        "function by map": (
+            lambda x: sum(map(functions[0], [x, x])), lambda: setattr(module, "k", 5.0), 4, 10,
+        ),
+        "list as default": (with_default, lambda: mutable.__setitem__(0, 5.0), 2, 5),
+        "keyword default": (
+            with_keyword, lambda: with_keyword.__kwdefaults__.update(k=5.0), 2, 5,
+        ),
+        "list in a partial": (
+            functools.partial(lambda k, x: k[0] * x, mutable),
+            lambda: mutable.__setitem__(0, 5.0), 2, 5,
+        ),
+        "own code replaced": (
+            with_keyword, lambda: setattr(with_keyword, "__code__", (lambda x, *, k: 5 * x).__code__),
+            2, 5,
+        ),
+        "wrapped function": (
+            lambda x: wrapped.__wrapped__(1.0) * x, lambda: setattr(module, "k", 5.0), 2, 5,
+        ),
+        "gradient made before": (
+            lambda x: inner(x), lambda: setattr(module, "k", 5.0), 2, 5,
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", changes())
+@pytest.mark.parametrize("use", ["grad", "jacfwd", "jvp", "vjp"])
+def test_a_change_outside_is_seen_at_the_next_call(name, use, monkeypatch):
+    monkeypatch.setattr(Holder, "kind", 2.0)
+    function, change, before, after = changes()[name]
+    slope = {
+        "grad": cb.grad(function),
+        "jacfwd": cb.jacfwd(function),
+        "jvp": lambda x: cb.jvp(function, (x,), (1.0,))[1],
+        "vjp": lambda x: cb.vjp(function, x)[1](1.0)[0],
+    }[use]
+    assert [float(slope(1.5)) for _ in range(4)] == [before] * 4
+    change()
+    assert [float(slope(1.5)) for _ in range(4)] == [after] * 4
+
+
+@pytest.mark.parametrize("name", changes())
+def test_what_has_not_changed_is_not_recorded_again(name):
+    function = changes()[name][0]
+    gradient = cb.grad(function)
+    paths = next(c.cell_contents for c in gradient.__closure__ if holds_paths(c))
+    settled(gradient, 1.5)
+    recorded, real = [], paths.trace
+    paths.trace = lambda arguments: recorded.append(1) or real(arguments)
+    gradient(1.5)
+    assert not recorded
+
+
+def holds_paths(cell):
+    return isinstance(cell.cell_contents, Paths)
+
+
+def test_what_lies_deeper_than_two_levels_is_not_seen():
+    """The documented limit; with cache=False it is seen."""
+    deep = {"a": {"b": {"c": 2.0}}}
+    gradients = [cb.grad(lambda x: deep["a"]["b"]["c"] * x, cache=c) for c in (True, False)]
+    assert [float(settled(g, 1.0)) for g in gradients] == [2.0, 2.0]
+    deep["a"]["b"]["c"] = 5.0
+    assert [float(g(1.0)) for g in gradients] == [2.0, 5.0]
+
+
+DRAWS = {
+    "np.random": lambda: lambda x: np.random.rand() * x,  # noqa: NPY002
+    "np.random array": lambda: lambda x: np.sum(np.random.rand(3) * x),  # noqa: NPY002
+    "generator": lambda: draw_from(np.random.default_rng(1).normal),
+    "RandomState": lambda: draw_from(np.random.RandomState(1).normal),  # noqa: NPY002
+    "random": lambda: lambda x: random.random() * x,
+    "Random": lambda: draw_from(random.Random(1).random),
+    "iterator": lambda: draw_from(functools.partial(next, itertools.count())),
+    "Python generator": lambda: draw_from((k for k in range(100)).__next__),
+}
+
+
+def draw_from(source):
+    return lambda x: source() * x
+
+
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("derivative", [cb.grad, cb.jacfwd])
+def test_every_call_draws_its_own_number(name, derivative):
+    gradient = derivative(DRAWS[name]())
+    assert len({float(gradient(1.0)) for _ in range(8)}) == 8
+
+
+@pytest.mark.parametrize(
+    "coin",
+    [
+        lambda rng: rng.integers(2), lambda rng: np.random.randint(2),  # noqa: NPY002
+        lambda rng: random.getrandbits(1),
+    ],
+)  # fmt: skip
+def test_a_branch_on_a_random_number_is_never_frozen(coin):
+    np.random.seed(3)  # noqa: NPY002
+    random.seed(3)
+    rng = np.random.default_rng(3)
+    gradient = cb.grad(lambda x: x if coin(rng) else 2 * x)
+    found = [float(gradient(1.0)) for _ in range(200)]
+    assert 60 < found.count(1.0) < 140
+
+
+def test_a_function_that_reads_what_it_writes():
+    buffer = np.array([1.0, 2.0])
+
+    def f(x):
+        total = np.sum(buffer * x)
+        buffer[0] += 1.0
+        return total
+
+    gradient = cb.grad(f)
+    assert [float(gradient(1.0)) for _ in range(5)] == [3.0, 4.0, 5.0, 6.0, 7.0]
+
+
+def test_arrays_made_by_the_function_are_constants_of_its_path():
+    gradient = cb.grad(lambda x: np.sum(np.arange(3.0) * x) + x * np.linspace(0, 1, 3)[1])
+    assert [float(gradient(1.0)) for _ in range(4)] == [3.5] * 4
+
+
+def test_a_memo_that_is_filled_by_the_first_call():
+    memo = {}
+
+    def f(x):
+        if "w" not in memo:
+            memo["w"] = np.array([1.0, 2.0])
+        return np.sum(memo["w"] * x)
+
+    gradient = cb.grad(f)
+    assert [float(gradient(1.0)) for _ in range(4)] == [3.0] * 4
+
+
+def test_data_that_changes_at_every_call_is_not_built_anew():
+    data, built = np.ones(4), []
+    gradient = cb.grad(lambda x: np.sum(np.sin(data * x)))
+    paths = next(c.cell_contents for c in gradient.__closure__ if holds_paths(c))
+    real = paths.build
+    paths.build = lambda graph, wanted: built.append(1) or real(graph, wanted)
+    for k in range(6):
+        data[:] = k
+        assert gradient(0.5) == pytest.approx(4 * k * np.cos(0.5 * k), rel=1e-14)
+    assert len(built) == 1
+
+
+def test_branches_of_an_inner_derivative_are_guards_of_the_outer_one():
+    def inner(y):
+        return y**2 if y > 0 else 5 * y
+
+    outer = {
+        "grad": cb.grad(lambda x: x * cb.grad(inner)(x)),
+        "vjp": cb.grad(lambda x: x * cb.vjp(inner, x)[1](1.0)[0]),
+        "jvp": cb.grad(lambda x: x * cb.jvp(inner, x, 1.0)[1]),
+        "hvp": cb.grad(lambda x: x * cb.grad(inner)(x) + 0 * cb.hvp(inner, x, 1.0)),
+    }
+    for gradient in outer.values():
+        found = [float(gradient(x)) for x in (2.0, 2.0, 2.0, -2.0, -2.0, 2.0)]
+        assert found == [8.0, 8.0, 8.0, 5.0, 5.0, 8.0]
+
+
+def test_the_environment_of_a_function_is_compared_by_content():
+    table = {"a": [1.0, np.ones(2)]}
+    environment = Environment(lambda x: table["a"][0] * x)
+    assert environment.is_unchanged()
+    table["a"][1][0] = 1.0
+    assert environment.is_unchanged()
+    table["a"][1][0] = -0.0
+    assert not environment.is_unchanged()
 
 
 def test_random_numbers_are_drawn_anew():
