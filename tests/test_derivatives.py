@@ -5,6 +5,7 @@ import pytest
 import sympy as sp
 
 import calcbench as cb
+from calcbench.programs import Session
 
 
 X = np.array([0.5, -1.0, 2.0])
@@ -52,6 +53,150 @@ def test_closed_forms():
     value, pull = cb.vjp(lambda x: A @ x, X)
     np.testing.assert_array_equal(value, A @ X)
     np.testing.assert_array_equal(pull(np.array([1.0, 2.0]))[0], A.T @ [1.0, 2.0])
+
+
+W = np.array([[0.4, -1.1, 0.3], [0.2, 0.8, -0.6]])
+FUNCTIONS = {
+    "scalar to scalar": (lambda x: np.sin(x) * np.exp(-x), 0.7),
+    "vector to scalar": (lambda x: np.sum(np.tanh(x) ** 2) / x[0], X),
+    "matrix to scalar": (lambda a: np.log(np.linalg.det(a @ a.T)), W),
+    "scalar to vector": (lambda t: np.array([np.cos(t), np.sin(t), t**2]), 0.3),
+    "vector to vector": (lambda x: np.exp(W @ x) + x[:2], X),
+    "vector to matrix": (lambda x: np.outer(x, np.sin(x)), X),
+    "matrix to vector": (lambda a: np.linalg.norm(a, axis=1) * np.sum(a), W),
+    "matrix to matrix": (lambda a: np.linalg.inv(a @ a.T) @ a, W),
+    "branching": (lambda x: x**2 if np.sum(x) > 0 else x**3, X),
+    "no dependence": (lambda x: 0.0 * x[:2] + 3.0, X),
+}
+
+
+def differences(function, x):
+    """The Jacobian by central differences, of shape out.shape + in.shape."""
+    x, h = np.asarray(x, float), 1e-5
+    columns = []
+    for entry in range(x.size):
+        step = np.zeros(x.size)
+        step[entry] = h
+        step = step.reshape(x.shape)
+        columns.append((function(x + step) - function(x - step)) / (2 * h))
+    return np.reshape(np.stack(columns, -1), np.shape(function(x)) + x.shape)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_of_the_library_agrees_with_differences(name):
+    function, x = FUNCTIONS[name]
+    expected, value = differences(function, x), function(x)
+    close = {"rtol": 1e-7, "atol": 1e-8}
+    for mode in ("auto", "forward", "reverse"):
+        np.testing.assert_allclose(cb.jacobian(function, mode=mode)(x), expected, **close)
+    np.testing.assert_array_equal(cb.jacfwd(function)(x), cb.jacobian(function, mode="forward")(x))
+    np.testing.assert_array_equal(cb.jacrev(function)(x), cb.jacobian(function, mode="reverse")(x))
+    direction = np.cos(np.arange(1.0, np.size(x) + 1)).reshape(np.shape(x))
+    y, pushed = cb.jvp(function, (x,), (direction,))
+    np.testing.assert_allclose(y, value, rtol=1e-14)
+    np.testing.assert_allclose(pushed, np.tensordot(expected, direction, np.ndim(x)), **close)
+    y, pull = cb.vjp(function, x)
+    weights = np.sin(np.arange(1.0, np.size(value) + 1)).reshape(np.shape(value))
+    np.testing.assert_allclose(y, value, rtol=1e-14)
+    pulled = np.tensordot(weights, expected, np.ndim(value))
+    np.testing.assert_allclose(pull(weights)[0], pulled, **close)
+    np.testing.assert_allclose(pull(2 * weights)[0], 2 * pulled, **close)
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n.endswith("to scalar")])
+def test_functions_of_scalars_agree_with_differences_of_gradients(name):
+    function, x = FUNCTIONS[name]
+    slope = cb.grad(function)(x)
+    np.testing.assert_allclose(slope, differences(function, x), rtol=1e-7, atol=1e-8)
+    value, again = cb.value_and_grad(function)(x)
+    assert value == pytest.approx(function(x), rel=1e-14)
+    np.testing.assert_array_equal(again, slope)
+    hessian = cb.hessian(function)(x)
+    assert hessian.shape == np.shape(x) + np.shape(x)
+    expected = differences(cb.grad(function), x)
+    np.testing.assert_allclose(hessian, expected, rtol=1e-6, atol=1e-7)
+    for twice in (cb.jacfwd(cb.jacrev(function)), cb.jacrev(cb.jacfwd(function))):
+        np.testing.assert_allclose(twice(x), hessian, rtol=1e-9, atol=1e-11)
+    direction = np.cos(np.arange(1.0, np.size(x) + 1)).reshape(np.shape(x))
+    product = cb.hvp(function, x, direction)
+    expected = np.tensordot(hessian, direction, np.ndim(x))
+    np.testing.assert_allclose(product, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_both_modes_take_one_sweep_per_entry(monkeypatch):
+    taken = []
+    finish = Session.finish
+    monkeypatch.setattr(Session, "finish", lambda s, *a: taken.append(1) or finish(s, *a))
+    sweeps = {}
+    for mode in ("forward", "reverse", "auto"):
+        taken.clear()
+        cb.jacobian(lambda x: W @ x, mode=mode)(X)
+        sweeps[mode] = len(taken)
+    assert sweeps == {"forward": 3, "reverse": 2, "auto": 2}
+
+
+@pytest.mark.parametrize("function", [cb.grad, cb.jacfwd, cb.jacrev, cb.hessian, cb.derivative])
+def test_float32_stays_float32(function):
+    slope = function(lambda x: np.sin(x) * 2.0)(np.float32(0.5))
+    assert slope.dtype == np.float32
+    wide = function(lambda x: np.sin(x) * 2.0)(0.5)
+    assert abs(slope - wide) < 4 * np.finfo(np.float32).eps
+
+
+def test_seeds_are_converted_to_the_dtype_of_their_value():
+    x = X.astype(np.float32)
+    value, tangent = cb.jvp(np.sin, x, X)
+    assert value.dtype == tangent.dtype == np.float32
+    assert cb.vjp(np.sin, x)[1](X)[0].dtype == np.float32
+    assert cb.hvp(lambda v: np.sum(v**3), x, X).dtype == np.float32
+
+
+def test_trees_of_arguments_and_results():
+    def f(params, scale):
+        return {"y": scale * params["w"] @ params["v"][0], "s": [np.sum(params["w"])]}
+
+    params = {"w": W, "v": (X,)}
+    blocks = cb.jacobian(f, (0, 1))(params, 2.0)
+    assert blocks["y"][0]["w"].shape == (2, 2, 3)
+    np.testing.assert_array_equal(blocks["y"][0]["v"][0], 2.0 * W)
+    np.testing.assert_array_equal(blocks["y"][1], W @ X)
+    np.testing.assert_array_equal(blocks["s"][0][0]["w"], np.ones((2, 3)))
+    np.testing.assert_array_equal(blocks["s"][0][1], 0.0)
+    hessian = cb.hessian(lambda p: np.sum(p["w"] @ p["v"][0]) ** 2)(params)
+    assert hessian["w"]["v"][0].shape == (2, 3, 3)
+    np.testing.assert_allclose(hessian["w"]["v"][0], np.moveaxis(hessian["v"][0]["w"], 0, -1))
+
+
+def test_results_without_tangent_have_none():
+    def f(x):
+        return np.sin(x), np.argmax(x), "label"
+
+    value, tangent = cb.jvp(f, X, np.ones(3))
+    assert value[1:] == (2, "label")
+    np.testing.assert_array_equal(tangent[0], np.cos(X))
+    assert tangent[1:] == (None, None)
+    _, pull = cb.vjp(f, X)
+    np.testing.assert_array_equal(pull((np.ones(3), None, None))[0], np.cos(X))
+
+
+@pytest.mark.parametrize("mode", [cb.jacfwd, cb.jacrev])
+def test_traced_seeds_at_constant_points(mode):
+    np.testing.assert_allclose(mode(lambda t: cb.jvp(np.sin, X, t)[1])(X), np.diag(np.cos(X)))
+    np.testing.assert_allclose(mode(lambda t: cb.vjp(np.sin, X)[1](t)[0])(X), np.diag(np.cos(X)))
+    _, outer_pull = cb.vjp(np.sin, X)
+    np.testing.assert_allclose(mode(lambda t: outer_pull(t)[0])(X), np.diag(np.cos(X)))
+    cubic_form = mode(lambda t: cb.hvp(lambda x: np.sum(x**3), X, t))(X)
+    np.testing.assert_allclose(cubic_form, np.diag(6 * X))
+
+
+def test_a_derivative_is_a_function_with_the_name_of_its_function():
+    assert cb.grad(cubic).__name__ == "cubic"
+    assert cb.hessian(cubic).__wrapped__ is cubic
+
+
+def test_a_tuple_of_one_for_nth_derivatives():
+    assert cb.derivative(lambda x: x**3, 2, argnums=(0,))(2.0) == (12.0,)
+    assert cb.derivative(lambda a, x: a * x**3, 2, argnums=-1)(5.0, 2.0) == 60.0
 
 
 ORDERS = {

@@ -175,7 +175,7 @@ def changes():
     slotted = Slotted()
     slotted.value = 2.0
     module = types.ModuleType("own_module")
-    exec("k = 2.0\ndef f(x): return k * x", vars(module))
+    exec("k = 2.0\ndef f(x): return k * x", vars(module))  # noqa: S102
     functions = [lambda x: module.k * x]
     mutable = [2.0]
 
@@ -244,8 +244,8 @@ def changes():
             lambda: mutable.__setitem__(0, 5.0), 2, 5,
         ),
         "own code replaced": (
-            with_keyword, lambda: setattr(with_keyword, "__code__", (lambda x, *, k: 5 * x).__code__),
-            2, 5,
+            with_keyword,
+            lambda: setattr(with_keyword, "__code__", (lambda x, *, k: 5 * x).__code__), 2, 5,
         ),
         "wrapped function": (
             lambda x: wrapped.__wrapped__(1.0) * x, lambda: setattr(module, "k", 5.0), 2, 5,
@@ -301,7 +301,7 @@ DRAWS = {
     "np.random": lambda: lambda x: np.random.rand() * x,  # noqa: NPY002
     "np.random array": lambda: lambda x: np.sum(np.random.rand(3) * x),  # noqa: NPY002
     "generator": lambda: draw_from(np.random.default_rng(1).normal),
-    "RandomState": lambda: draw_from(np.random.RandomState(1).normal),  # noqa: NPY002
+    "RandomState": lambda: draw_from(np.random.RandomState(1).normal),
     "random": lambda: lambda x: random.random() * x,
     "Random": lambda: draw_from(random.Random(1).random),
     "iterator": lambda: draw_from(functools.partial(next, itertools.count())),

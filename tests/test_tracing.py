@@ -1,6 +1,7 @@
 """Python functions of NumPy arrays are recorded as they are: control flow, containers, in place."""
 
 import collections
+import copy
 import subprocess
 import sys
 
@@ -64,7 +65,83 @@ def masked(x):
     return y[x != 0.7].sum() + y
 
 
+def with_closure(x):
+    def scaled(factor):
+        return lambda v: factor * np.sin(v)
+
+    return scaled(np.sum(x))(x)
+
+
+def with_nested_lists(x):
+    return np.array([[x[0], 1.0], [2.0, x[1]]]) @ np.array([x[2], 1.0])
+
+
+def with_object_arrays(x):
+    entries = np.array([v * v for v in x])
+    entries[0] = entries[1] + 1.0
+    return np.sum(entries * 2.0) + x
+
+
+def with_vectorize(x):
+    return np.vectorize(lambda v: v * v if v > 0 else -v)(x)
+
+
+def with_min_max_sum(x):
+    return max(x) * min(x) + sum(x) + abs(sorted(x)[1])
+
+
+def with_unpacking(x):
+    a, b, c = x
+    first, *rest = x
+    return a * b + c * first + rest[0]
+
+
+def with_division_and_remainder(x):
+    whole, part = divmod(x, 0.7)
+    return whole + part * x
+
+
+def with_floor_guard(x):
+    n = int(np.floor(np.sum(np.abs(x))))
+    return sum(x[i % 3] * (i + 1) for i in range(n)) * x
+
+
+def with_numpy_scalars(x):
+    return np.float64(2.0) * x * np.int64(3) - np.array(0.5) * x[0] + True
+
+
+def with_copies(x):
+    y = copy.deepcopy(x)
+    y[0] = 4.0
+    return y * copy.copy(x)
+
+
+def with_try(x):
+    try:
+        return x[7]
+    except IndexError:
+        return x[2] ** 3
+
+
+def with_dispatch_on_type(x):
+    return x * (2.0 if isinstance(x[0], str) else 3.0) if x is not None else 0.0
+
+
+def with_early_return(x):
+    for i, v in enumerate(x):
+        if v < 0:
+            return v * i * x
+    return x
+
+
+def with_formatting(x):
+    return x**2 if f"{x}" else x
+
+
 PROGRAMS = [
+    with_closure, with_nested_lists, with_object_arrays, with_vectorize, with_min_max_sum,
+    with_unpacking, with_division_and_remainder, with_floor_guard, with_numpy_scalars, with_copies,
+    with_try, with_dispatch_on_type, with_early_return, with_formatting,
     recursive, with_while, with_loop, with_generator, with_array, with_integers, in_place, aliased,
     masked,
 ]  # fmt: skip
@@ -155,6 +232,135 @@ def test_nothing_is_computed_until_values_are_bound():
     with pytest.raises(cb.TraceError, match="bound"):
         bool(value > 1)
     assert cb.as_graph(value).bind(x=1.0) == np.inf
+
+
+EXPLICIT = {
+    "slices": lambda a, b: a[1:] - a[:-1] ** 2 + b[0],
+    "matmul": lambda a, b: np.outer(a, b) @ b,
+    "choice": lambda a, b: np.where(a > b, a, np.maximum(b, 0.0)),
+    "norm": lambda a, b: np.linalg.norm(a) * np.mean(b),
+    "in order of use": lambda a, b: b * a - b,
+    "numbers": lambda a, b: 1.0 - a / 3 + b**-1 + 0 * a,
+}
+
+
+@pytest.mark.parametrize("name", EXPLICIT)
+def test_both_routes_agree_for_every_kind_of_operation(name):
+    function = EXPLICIT[name]
+    explicit = cb.as_graph(function(cb.var("a", (3,)), cb.var("b", (3,))))
+    traced = cb.trace(function, X, X + 1)
+    assert set(explicit.input_names) == set(traced.input_names)
+    bound = {"a": X, "b": X + 1}
+    np.testing.assert_array_equal(explicit.bind(**bound), traced.bind(**bound))
+    assert sorted(n.row.name for n in explicit.nodes) == sorted(n.row.name for n in traced.nodes)
+
+
+def test_nodes_remember_the_line_that_recorded_them():
+    def f(x):
+        y = np.sin(x)
+
+        z = y * x
+        return np.sum(z)
+
+    line = f.__code__.co_firstlineno
+    graph = cb.trace(f, X)
+    recorded = {
+        node.row.name: origin[1] - line
+        for node, origin in zip(graph.nodes, graph.origins, strict=True)
+        if node.row.name in ("sin", "multiply")
+    }
+    assert recorded == {"sin": 1, "multiply": 3}
+    assert all(origin is None or origin[0] == __file__ for origin in graph.origins)
+
+
+def test_nodes_of_derivatives_remember_the_line_they_come_from():
+    def f(x):
+        return np.sum(np.tanh(x))
+
+    for graph in (cb.vjp_graph(cb.trace(f, X)), cb.jvp_graph(cb.trace(f, X))):
+        lines = {origin[1] for origin in graph.origins if origin}
+        assert lines == {f.__code__.co_firstlineno + 1}
+        multiply = [i for i, node in enumerate(graph.nodes) if node.row.name == "multiply"]
+        assert all(graph.origins[i] for i in multiply)
+
+
+def test_static_arguments_choose_their_own_path():
+    def f(x, how, n=None, *, flip=False):
+        y = np.sin(x) if how == "sin" else x**2
+        y = y if n is None else y * n
+        return -np.sum(y) if flip else np.sum(y)
+
+    gradient = cb.grad(f)
+    for _ in range(3):
+        np.testing.assert_array_equal(gradient(X, "sin"), np.cos(X))
+        np.testing.assert_array_equal(gradient(X, "square"), 2 * X)
+        np.testing.assert_array_equal(gradient(X, "square", 3), 6 * X)
+        np.testing.assert_array_equal(gradient(X, how="sin", flip=True), -np.cos(X))
+        np.testing.assert_array_equal(gradient(X, "sin", None, flip=False), np.cos(X))
+
+
+def test_integer_arguments_are_values_and_decide_branches():
+    def power(x, n):
+        result = 1.0
+        for _ in range(n):
+            result = result * x
+        return result
+
+    gradient = cb.grad(power)
+    for _ in range(3):
+        for n in (1, 2, 5):
+            assert gradient(2.0, n) == n * 2.0 ** (n - 1)
+    assert cb.grad(lambda x, n: np.sum(x) if n > 2 else np.sum(2 * x))(X, 3).tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    "branch",
+    [
+        lambda x: 0.0 * x + 4.0 if x == 2.0 else x**2,
+        lambda x: x**2 if x != 2.0 else 4.0,
+        lambda x: 4.0 if 2.0 == x else x**2,  # noqa: SIM300
+        lambda x: 4.0 if x in [1.0, 2.0] else x**2,
+        lambda x: 4.0 if not x != 2.0 else x**2,  # noqa: SIM202
+        lambda x: x**2 if x - 2.0 else 4.0,
+    ],
+)
+def test_tests_for_equality_take_the_generic_branch(branch):
+    gradient = cb.grad(branch)
+    assert [float(gradient(x)) for x in (2.0, 3.0, 2.0, 2.0, 3.0)] == [4.0, 6.0, 4.0, 4.0, 6.0]
+
+
+def test_equality_of_integers_is_an_ordinary_guard():
+    def f(x, n):
+        return x if n == 2 else x**3
+
+    gradient = cb.grad(f)
+    assert [float(gradient(2.0, n)) for n in (2, 3, 2, 3)] == [1.0, 12.0, 1.0, 12.0]
+
+
+def test_while_loops_follow_their_trip_count():
+    def halvings(x):
+        while x > 1.0:
+            x = x / 2.0
+        return x
+
+    gradient = cb.grad(halvings)
+    for _ in range(2):
+        for k in range(1, 12):
+            assert gradient(1.5 * 2.0**k) == 0.5 ** (k + 1)
+
+
+@pytest.mark.parametrize("make", [float, np.float64, np.float32, np.array])
+def test_every_kind_of_scalar_is_differentiated(make):
+    slope = cb.grad(lambda x: x**2)(make(1.5))
+    assert slope == 3.0
+    assert slope.dtype == (np.float32 if make is np.float32 else np.float64)
+    assert isinstance(slope, np.generic)
+
+
+def test_masks_of_traced_values_are_guards():
+    gradient = cb.grad(lambda x: np.sum(x[x > 0] ** 2) * len(x[x > 0]))
+    for x in (X, -X, X, np.abs(X), -X):
+        np.testing.assert_allclose(gradient(x), 2 * x * (x > 0) * np.sum(x > 0), rtol=1e-15)
 
 
 MILLION = """

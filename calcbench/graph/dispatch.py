@@ -201,7 +201,8 @@ def _decided(value: Value) -> Any:
 
 def truth(self: Value) -> bool:
     """``bool(x)``: the branch taken is recorded as a guard."""
-    return bool(_decided(_scalar(self, "the truth value")))
+    scalar = _scalar(self, "the truth value")
+    return bool(_decided(scalar if scalar.type.dtype.kind == "b" else scalar != 0))
 
 
 def whole_number(self: Value) -> int:

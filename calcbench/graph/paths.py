@@ -202,6 +202,7 @@ class Paths:
     def _path(self, trace: Trace, arguments: Arguments, lasting: bool) -> Path:
         """The path of a new recording: one recorded before, or a new one."""
         key = arguments.key
+        lasting = lasting and not trace.isolated
         if lasting:
             for path in self._known(self.fresh, key):
                 if _agree(path.trace, trace):
@@ -209,7 +210,7 @@ class Paths:
         # At a point where an equality test holds, its guard (the general branch) does not.
         graph = replace(trace.graph, guards=()) if trace.isolated else trace.graph
         nested = any(isinstance(c.source, Value) for c in trace.captures)
-        kept = lasting and not (nested or trace.mutated or trace.isolated)
+        kept = lasting and not (nested or trace.mutated)
         built = self._built(graph, self.positions(arguments))
         path = Path(trace, built, Environment(self.function if kept else None))
         if kept:
