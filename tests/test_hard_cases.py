@@ -231,6 +231,14 @@ def test_15_a_jump_at_a_test_for_equality_is_an_error_that_names_the_line():
     assert cb.grad(jump)(2.0) == 4.0
 
 
+def test_a_singularity_that_is_filled_by_a_test_for_equality_is_an_error_with_advice():
+    def filled(x):
+        return 1.0 if x == 0 else np.sin(x) / x
+
+    with pytest.raises(cb.DerivativeError, match=r"spelt out at this point.*np\.sinc.*nan"):
+        cb.grad(filled)(0.0)
+
+
 # --- 33: the array changes between record and pullback -----------------------------------------
 
 CAPTURED = np.array([1.0, 2.0])

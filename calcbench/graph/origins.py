@@ -10,6 +10,7 @@ from typing import Any
 from calcbench.graph.arraytype import CalcbenchError, TraceError
 
 
+_STANDARD_LIBRARY = str(Path(traceback.__file__).parent)
 OWN_FILES = {str(p) for p in Path(__file__).resolve().parents[1].rglob("*.py")}
 
 # What NumPy says when a plain array, or a function of plain arrays, meets traced values.
@@ -55,7 +56,8 @@ def _user_line(error: Exception) -> str:
 
 
 def _is_library(file: str) -> bool:
-    return "site-packages" in Path(file).parts or file.endswith(".pyx")
+    own_code = Path(file).suffix != ".pyx" and "site-packages" not in Path(file).parts
+    return not own_code or file.startswith(_STANDARD_LIBRARY)
 
 
 def described(function: Callable[..., Any]) -> str:

@@ -290,8 +290,11 @@ def _check_jump(function: Callable[..., Any], arguments: Arguments, trace: Trace
     true = record(function, *parts, generic=False, with_outputs=True)
     for general, actual in zip(trace.outputs, true.outputs, strict=True):
         if not np.allclose(general, actual, rtol=1e-12, atol=0.0):
-            where = f" at {trace.isolated[0]}:{trace.isolated[1]}" if trace.isolated else ""
+            where = ":".join(map(str, trace.isolated or ()))
+            why = "jumps at this point, so no derivative exists here"
+            if not np.all(np.isfinite(general)):
+                why = "is spelt out at this point: use a formula that holds here too, as np.sinc"
             raise DerivativeError(
-                f"the function jumps at this point: an equality test{where} holds, and gives "
-                f"{actual} where the general branch gives {general}; no derivative exists here"
+                f"the function {why}; an equality test at {where} holds, and gives {actual} where "
+                f"the general branch gives {general}"
             )
