@@ -36,3 +36,19 @@ def test_away_from_the_origin_the_slope_is_that_of_the_differences(name):
 def test_a_square_root_of_something_else_keeps_its_infinite_slope():
     assert cb.grad(np.sqrt)(0.0) == np.inf
     assert np.isnan(cb.grad(lambda x: np.sqrt(x) ** 2)(0.0))
+
+
+SIGNED_SQUARES = {
+    "-(x**2)": lambda x: np.abs(-(x**2)),
+    "-x*x": lambda x: np.abs(-x * x),
+    "x*-x": lambda x: np.abs(x * -x),
+    "-(x*x)": lambda x: np.abs(-(x * x)),
+}
+
+
+@pytest.mark.parametrize("name", SIGNED_SQUARES)
+def test_the_absolute_value_of_minus_a_square_is_smooth_in_every_spelling(name):
+    function = SIGNED_SQUARES[name]
+    assert cb.derivative(function, 2)(0.0) == 2.0
+    assert cb.hessian(function)(0.0) == 2.0
+    assert cb.grad(function)(-1.5) == -3.0

@@ -79,8 +79,12 @@ def is_nonnegative(x: Any) -> bool:
 
 
 def is_nonpositive(x: Any) -> bool:
-    """Whether the node of `x` says that x <= 0 (or NaN): it is minus something nonnegative."""
-    node = x.builder.nodes[x.id]
+    """Whether the node of `x` says that x <= 0 (or NaN): -(y*y), (-y)*y or y*(-y)."""
+    nodes = x.builder.nodes
+    node = nodes[x.id]
+    if node.row is multiply:
+        pairs = (node.operands, node.operands[::-1])
+        return any(nodes[a].row is negative and nodes[a].operands == (b,) for a, b in pairs)
     return node.row is negative and is_nonnegative(type(x)(x.builder, node.operands[0]))
 
 
