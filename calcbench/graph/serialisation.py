@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from typing import Any
@@ -11,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph import dispatch  # noqa: F401 - registers every row
-from calcbench.graph.arraytype import SHORT_NAMES, ArrayType, CalcbenchError, Dim, GraphError
+from calcbench.graph.arraytype import (
+    SHORT_NAMES,
+    ArrayType,
+    CalcbenchError,
+    Dim,
+    GraphError,
+    array_type,
+)
 from calcbench.graph.checker import check_graph
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import INPUT, Guard, Literal, Node
@@ -19,6 +25,12 @@ from calcbench.graph.primitive import find_primitive
 
 
 SCHEMA = 1
+KEYS = {"schema", "nodes", "types", "inputs", "outputs", "guards"}
+# What a damaged text may raise on the way, in the reader or in a row that is asked for its type.
+FAULTS = (
+    CalcbenchError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
 DTYPES = {name: dtype for dtype, name in SHORT_NAMES.items()}
 
 
@@ -87,29 +99,71 @@ def graph_from_json(text: str) -> Graph:
     calcbench.graph.arraytype.GraphError: not a graph of schema 1: the text has schema None
     """
     try:
-        found = json.loads(text)
-        schema = found.get("schema")
-        if schema != SCHEMA:
-            raise GraphError(f"not a graph of schema {SCHEMA}: the text has schema {schema!r}")
-        return check_graph(_graph(found))
+        return check_graph(_graph(_document(text)))
     except GraphError:
         raise
-    except (CalcbenchError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except FAULTS as error:
         raise GraphError(f"the text is no graph: {error}") from error
 
 
+def _document(text: str) -> dict[str, Any]:
+    found: Any = json.loads(text, parse_constant=_refuse_constant)
+    schema = found.get("schema") if isinstance(found, dict) else None
+    if type(schema) is not int or schema != SCHEMA:
+        raise GraphError(f"not a graph of schema {SCHEMA}: the text has schema {schema!r}")
+    if set(found) != KEYS:
+        raise GraphError(f"a graph has the keys {sorted(KEYS)}, the text has {sorted(found)}")
+    return dict(found)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise GraphError(f"{name} is no JSON; numbers are written as tagged hexadecimal text")
+
+
 def _graph(found: dict[str, Any]) -> Graph:
-    nodes = [_node(*parts) for parts in found["nodes"]]
-    types = tuple(_decoded(t) for t in found["types"])
-    guards = tuple(Guard(int(n), _decoded(e)) for n, e in found["guards"])
-    inputs, outputs = (tuple(map(int, found[k])) for k in ("inputs", "outputs"))
-    return Graph(tuple(nodes), types, inputs, outputs, guards, (None,) * len(nodes))
+    nodes = tuple(_node(k, parts) for k, parts in enumerate(_list(found["nodes"], "nodes")))
+    types = tuple(_typed(_decoded(t), ArrayType) for t in _list(found["types"], "types"))
+    inputs, outputs = (_integers(found[k], k) for k in ("inputs", "outputs"))
+    guards = tuple(
+        Guard(_integers([node], "a guard")[0], _typed(_decoded(expected), Literal))
+        for node, expected in _list(found["guards"], "guards")
+    )
+    names = [dict(node.params)["name"] for node in nodes if node.row is INPUT]
+    if len(set(names)) != len(names):
+        raise GraphError(f"two inputs have one name: {names}")
+    return Graph(nodes, types, inputs, outputs, guards, (None,) * len(nodes))
 
 
-def _node(name: str, operands: list[int], params: list[Any], epoch: int) -> Node:
-    row: Any = INPUT if name == INPUT.name else find_primitive(name)
-    decoded = tuple((str(k), _decoded(v)) for k, v in params)
-    return Node(row, tuple(map(int, operands)), decoded, int(epoch))
+def _node(place: int, parts: Any) -> Node:
+    name, operands, params, epoch = _list(parts, f"node {place}")
+    row: Any = INPUT if name == INPUT.name else find_primitive(_typed(name, str))
+    pairs = [_list(pair, "a param") for pair in _list(params, f"params of node {place}")]
+    decoded = tuple((_typed(key, str), _decoded(value)) for key, value in pairs)
+    if row is INPUT:
+        _typed(dict(decoded)["name"], str)
+    if len(dict(decoded)) != len(decoded):
+        raise GraphError(f"node {place} states a param twice: {[key for key, _ in decoded]}")
+    return Node(row, _integers(operands, "operands"), decoded, _integers([epoch], "epoch")[0])
+
+
+def _list(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise GraphError(f"{what}: a list is expected, got {value!r}")
+    return value
+
+
+def _integers(value: Any, what: str) -> tuple[int, ...]:
+    """Whole numbers as they are: a float or a truth value would be rounded to another node."""
+    for entry in _list(value, what):
+        if type(entry) is not int:
+            raise GraphError(f"{what}: whole numbers are expected, got {entry!r}")
+    return tuple(value)
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise GraphError(f"a {kind.__name__} is expected, got {value!r}")
+    return value
 
 
 def _encoded(value: Any) -> Any:
@@ -133,9 +187,9 @@ def _encoded(value: Any) -> Any:
 
 
 def _decoded(value: Any) -> Any:
+    if isinstance(value, list | float):
+        raise GraphError(f"lists and floats are tagged in params, got {value!r}")
     if not isinstance(value, dict):
-        if isinstance(value, list):
-            raise GraphError("a bare list is no param; sequences are tagged as tuples")
         return value
     ((tag, body),) = value.items()
     if tag not in _READERS:
@@ -143,23 +197,25 @@ def _decoded(value: Any) -> Any:
     return _READERS[tag](body)
 
 
-def _literal(body: list[Any]) -> Literal:
-    name, shape, text = body
-    dtype, sizes = DTYPES[name], tuple(map(int, shape))
-    try:
-        bits = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise GraphError(f"a constant is not base64: {error}") from error
+def _literal(body: Any) -> Literal:
+    name, shape, text = _list(body, "a constant")
+    dtype, sizes = DTYPES[name], _integers(shape, "shape of a constant")
+    bits = base64.b64decode(text, validate=True)
     if min(sizes, default=0) < 0 or len(bits) != math.prod(sizes) * dtype.itemsize:
         raise GraphError(f"a constant of shape {sizes} and dtype {name} has {len(bits)} bytes")
     return Literal.of(np.frombuffer(bits, dtype).reshape(sizes))
 
 
+def _type(body: Any) -> ArrayType:
+    shape, name = _list(body, "a type")
+    return array_type(_typed(_decoded(shape), tuple), DTYPES[name])
+
+
 _READERS: dict[str, Any] = {
-    "type": lambda body: ArrayType(_decoded(body[0]), DTYPES[body[1]]),
-    "tuple": lambda body: tuple(_decoded(v) for v in body),
+    "type": _type,
+    "tuple": lambda body: tuple(_decoded(v) for v in _list(body, "a tuple")),
     "literal": _literal,
     "dim": Dim,
     "dtype": lambda body: DTYPES[body],
-    "float": float.fromhex,
+    "float": lambda body: float.fromhex(body),
 }
