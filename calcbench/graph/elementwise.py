@@ -49,7 +49,7 @@ multiply: Primitive = elementwise(
 # -z/y and not -x/y**2: y**2 overflows and underflows where z/y does not.
 divide: Primitive = elementwise(
     "divide", lambda x, y: np.true_divide(x, y), lambda sp, x, y: x / y, "({0} / {1})",
-    lambda z, x, y: (reciprocal(y), -(z / y)), [(-2.0, 2.0), (0.3, 2.0)], facts="exact",
+    lambda z, x, y: (reciprocal(y), -(z / y)), [(-2.0, 2.0), (0.3, 2.0)], facts="exact singular",
 )  # fmt: skip
 negative: Primitive = elementwise(
     "negative", operator.neg, lambda sp, x: -x, "(-{0})", lambda z, x: (-1,), REAL, "number",
@@ -57,7 +57,7 @@ negative: Primitive = elementwise(
 )  # fmt: skip
 reciprocal: Primitive = elementwise(
     "reciprocal", lambda x: np.true_divide(1, x, dtype=x.dtype), lambda sp, x: 1 / x,
-    "(1.0 / {0})", lambda z, x: (-(z * z),), POSITIVE, facts="exact",
+    "(1.0 / {0})", lambda z, x: (-(z * z),), POSITIVE, facts="exact singular",
 )  # fmt: skip
 square: Primitive = elementwise(
     "square", np.square, lambda sp, x: x**2, "({0} * {0})", lambda z, x: (x * 2,), REAL, "number",
@@ -108,11 +108,12 @@ def _sqrt_partials(z: Any, x: Any) -> tuple[Any, ...]:
 
 
 sqrt: Primitive = elementwise(
-    "sqrt", np.sqrt, "sqrt", "math.sqrt({0})", _sqrt_partials, POSITIVE, facts="nonnegative"
-)
+    "sqrt", np.sqrt, "sqrt", "math.sqrt({0})", _sqrt_partials, POSITIVE,
+    facts="nonnegative singular",
+)  # fmt: skip
 cbrt: Primitive = elementwise(
     "cbrt", np.cbrt, lambda sp, x: sp.sign(x) * sp.Abs(x) ** sp.Rational(1, 3),
-    "math.cbrt({0})", lambda z, x: (reciprocal(square(z) * 3),), POSITIVE,
+    "math.cbrt({0})", lambda z, x: (reciprocal(square(z) * 3),), POSITIVE, facts="singular",
 )  # fmt: skip
 
 
@@ -136,7 +137,7 @@ def _power_by_constant(a: Any, b: Any, exponent: float) -> Any:
 
 power: Primitive = elementwise(
     "power", np.power, "Pow", "({0} ** {1})", _power_partials, [(0.2, 2.0), (-2.0, 2.0)],
-    facts="transcendental",
+    facts="transcendental singular",
 )  # fmt: skip
 integer_power: Primitive = piecewise_constant(
     "integer_power", np.power, "Pow", "({0} ** {1})", takes="integer",
@@ -164,19 +165,19 @@ expm1: Primitive = elementwise(
 )  # fmt: skip
 log: Primitive = elementwise(
     "log", np.log, "log", "math.log({0})", lambda z, x: (reciprocal(x),), POSITIVE,
-    facts="transcendental",
+    facts="transcendental singular",
 )  # fmt: skip
 log2: Primitive = elementwise(
     "log2", np.log2, lambda sp, x: sp.log(x, 2), "math.log2({0})",
-    lambda z, x: (reciprocal(x * math.log(2.0)),), POSITIVE, facts="transcendental",
+    lambda z, x: (reciprocal(x * math.log(2.0)),), POSITIVE, facts="transcendental singular",
 )  # fmt: skip
 log10: Primitive = elementwise(
     "log10", np.log10, lambda sp, x: sp.log(x, 10), "math.log10({0})",
-    lambda z, x: (reciprocal(x * math.log(10.0)),), POSITIVE, facts="transcendental",
+    lambda z, x: (reciprocal(x * math.log(10.0)),), POSITIVE, facts="transcendental singular",
 )  # fmt: skip
 log1p: Primitive = elementwise(
     "log1p", np.log1p, lambda sp, x: sp.log(1 + x), "math.log1p({0})",
-    lambda z, x: (reciprocal(x + 1),), POSITIVE, facts="transcendental zero_preserving",
+    lambda z, x: (reciprocal(x + 1),), POSITIVE, facts="transcendental zero_preserving singular",
 )  # fmt: skip
 
 
@@ -230,11 +231,11 @@ def _chord(x: Any) -> Any:
 
 arcsin: Primitive = elementwise(
     "arcsin", np.arcsin, "asin", "math.asin({0})", lambda z, x: (reciprocal(_chord(x)),), UNIT,
-    facts="transcendental zero_preserving",
+    facts="transcendental zero_preserving singular",
 )  # fmt: skip
 arccos: Primitive = elementwise(
     "arccos", np.arccos, "acos", "math.acos({0})", lambda z, x: (-reciprocal(_chord(x)),), UNIT,
-    facts="transcendental",
+    facts="transcendental singular",
 )  # fmt: skip
 arctan: Primitive = elementwise(
     "arctan", np.arctan, "atan", "math.atan({0})", lambda z, x: (reciprocal(x * x + 1),), REAL,
@@ -249,7 +250,7 @@ def _arctan2_partials(z: Any, y: Any, x: Any) -> tuple[Any, ...]:
 
 arctan2: Primitive = elementwise(
     "arctan2", np.arctan2, "atan2", "math.atan2({0}, {1})", _arctan2_partials,
-    [(-2.0, 2.0), (0.3, 2.0)], facts="transcendental",
+    [(-2.0, 2.0), (0.3, 2.0)], facts="transcendental singular",
 )  # fmt: skip
 
 # --- hyperbolas ------------------------------------------------------------------------------
@@ -262,9 +263,20 @@ cosh: Primitive = elementwise(
     "cosh", np.cosh, "cosh", "math.cosh({0})", lambda z, x: (sinh(x),), REAL,
     facts="transcendental nonnegative",
 )  # fmt: skip
-# 1 - z*z cancels for large |x|; (1 - z)(1 + z) keeps its relative accuracy.
+
+
+def _sech(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return (e + e) / (e * e + 1)
+
+
+sech: Primitive = elementwise(
+    "sech", _sech, "sech", "(2.0 * math.exp(-abs({0})) / (1.0 + math.exp(-2.0 * abs({0}))))",
+    lambda z, x: (-(z * tanh(x)),), REAL, facts="transcendental nonnegative",
+)  # fmt: skip
+# 1 - z*z loses every digit for large |x|, where z is 1.
 tanh: Primitive = elementwise(
-    "tanh", np.tanh, "tanh", "math.tanh({0})", lambda z, x: ((one(z) - z) * (z + 1),), REAL,
+    "tanh", np.tanh, "tanh", "math.tanh({0})", lambda z, x: (square(sech(x)),), REAL,
     facts="transcendental zero_preserving",
 )  # fmt: skip
 arcsinh: Primitive = elementwise(
@@ -273,12 +285,13 @@ arcsinh: Primitive = elementwise(
 )  # fmt: skip
 arccosh: Primitive = elementwise(
     "arccosh", np.arccosh, "acosh", "math.acosh({0})",
-    lambda z, x: (reciprocal(sqrt(x - 1) * sqrt(x + 1)),), ((1.2, 4.0),), facts="transcendental",
+    lambda z, x: (reciprocal(sqrt(x - 1) * sqrt(x + 1)),), ((1.2, 4.0),),
+    facts="transcendental singular",
 )  # fmt: skip
 arctanh: Primitive = elementwise(
     "arctanh", np.arctanh, "atanh", "math.atanh({0})",
     lambda z, x: (reciprocal((one(x) - x) * (x + 1)),), UNIT,
-    facts="transcendental zero_preserving",
+    facts="transcendental zero_preserving singular",
 )  # fmt: skip
 
 # --- steps -----------------------------------------------------------------------------------
