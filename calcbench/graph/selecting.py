@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.arraytype import (
+    BOOL,
     DimLike,
     ShapeError,
     TraceError,
@@ -32,7 +33,7 @@ from calcbench.graph.axes import (
     strong,
     summed,
 )
-from calcbench.graph.comparison import not_equal, select as select_row
+from calcbench.graph.comparison import logical_and, not_equal, select as select_row
 from calcbench.graph.diagonals import diagonal as diagonal_row, from_diagonal
 from calcbench.graph.indexing import get
 from calcbench.graph.joining import joined
@@ -84,8 +85,18 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Value:
         raise ShapeError(f"select got {len(condlist)} conditions, {len(choicelist)} choices")
     result = default
     for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
-        result = where(condition, choice, result)
+        result = where(_alone(condition, len(condlist)), choice, result)
     return result  # type: ignore[no-any-return]
+
+
+def _alone(condition: Any, count: int) -> Any:
+    """The condition, made other than an ordering where it is one of several.
+
+    ``select([x < 0, x >= 0], [f(x), x])`` is no maximum(x, 0), though its last step looks like it.
+    """
+    if count == 1 or not isinstance(condition, Value) or condition.type.dtype != BOOL:
+        return condition
+    return logical_and(condition, condition)
 
 
 @numpy_signature("a a_min a_max !out / min max !dtype")
