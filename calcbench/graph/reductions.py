@@ -255,13 +255,16 @@ def argsort(a: Any, axis: Any = -1) -> Value:
 # --- logsumexp and softmax -------------------------------------------------------------------
 
 
-def _shifted(x: Value, axes: tuple[int, ...]) -> tuple[Value, Value]:
-    """``exp(x - m)`` and m, the largest entry as a constant: the result does not depend on it."""
-    top = detach(amax_row(x, axes=axes) if axes else x)
+def _shifted(x: Value, top: Value, axes: tuple[int, ...]) -> tuple[Value, Value]:
+    """``exp(x - m)`` and m, the largest entry; 0 where that is infinite."""
     infinite = number_like(top, math.inf)
     top = select(less(abs_(top), infinite), top, zeros(top))
     wide = stretch(with_ones(top, axes, x.type.ndim), x.type.shape)
     return exp(x - wide), top
+
+
+def _largest(x: Value, axes: tuple[int, ...]) -> Value:
+    return amax_row(x, axes=axes) if axes else x
 
 
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -271,7 +274,8 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 def _logsumexp(x: Value, axis: Any, keepdims: bool) -> Value:
     axes = axes_of(axis, x.type.ndim, "logsumexp")
-    powers, top = _shifted(x, axes)
+    # A constant to the derivatives: the result does not depend on it.
+    powers, top = _shifted(x, detach(_largest(x, axes)), axes)
     return _kept(add(log(summed(powers, axes)), top), axes, x, keepdims)
 
 
@@ -282,7 +286,9 @@ def softmax(x: Any, axis: Any = -1) -> Any:
 
 def _softmax(x: Value, axis: Any) -> Value:
     axes = axes_of(axis, x.type.ndim, "softmax")
-    powers, _ = _shifted(x, axes)
+    # No constant here: differentiating m subtracts the largest entry's tangent from the others,
+    # so that a slope much smaller than its terms is not what their rounding leaves.
+    powers, _ = _shifted(x, _largest(x, axes), axes)
     total = with_ones(summed(powers, axes), axes, x.type.ndim)
     return divide(powers, stretch(total, x.type.shape))  # type: ignore[no-any-return]
 
