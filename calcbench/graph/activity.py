@@ -33,6 +33,22 @@ def carries_tangent(node: Node, type: ArrayType) -> bool:
     return node.row is not INPUT and type.is_float and node.row.kind not in _NO_EDGE
 
 
+def exposed(
+    nodes: Sequence[Node], active: set[int], span: range, start: Iterable[int] = ()
+) -> set[int]:
+    """The ids below which a cotangent may meet an infinite partial where the value is finite.
+
+    Those in `start`, the rows whose facts say "singular", and all that depend on them.
+    """
+    found = set(start)
+    for index in span:
+        if index in active and index not in found:
+            node = nodes[index]
+            if "singular" in node.row.facts or not found.isdisjoint(node.operands):
+                found.add(index)
+    return found
+
+
 def partials_of(
     row: Any, z: Any, operands: Sequence[Any], active: Sequence[bool], params: Any
 ) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from calcbench.graph.comparison import logical_and, logical_not, select
+from calcbench.graph.comparison import logical_and, logical_not, logical_or, select
 from calcbench.graph.elementwise import add, multiply, negative
 from calcbench.graph.primitive import Masked
 from calcbench.graph.structural import full, literal_value, zeros
@@ -13,7 +13,7 @@ from calcbench.graph.structural import full, literal_value, zeros
 def materialise(term: Any) -> Any:
     """A plain value: exactly 0 where the mask does not hold."""
     if isinstance(term, Masked):
-        return select(term.mask, term.value, zeros(term.value))
+        return term.value if term.zeroed else select(term.mask, term.value, zeros(term.value))
     return term
 
 
@@ -25,7 +25,9 @@ def scale(partial: Any, term: Any) -> Any:
             return Masked(logical_and(partial.mask, inner.mask), inner.value)
         return Masked(partial.mask, inner)
     if isinstance(term, Masked):
-        return Masked(term.mask, scale(partial, term.value))
+        return Masked(
+            term.mask, scale(partial, term.value), term.zeroed and isinstance(partial, int)
+        )
     if isinstance(partial, int):
         return term if partial == 1 else negative(term)
     return _product(partial, term)
@@ -43,11 +45,20 @@ def combine(first: Any, second: Any) -> Any:
     if first is None or second is None:
         return second if first is None else first
     if isinstance(first, Masked) and isinstance(second, Masked):
-        if _is_negation(second.mask, first.mask):
-            return select(first.mask, first.value, second.value)
-        if _is_negation(first.mask, second.mask):
-            return select(second.mask, second.value, first.value)
+        return _united(first, second)
     return add(materialise(first), materialise(second))
+
+
+def _united(first: Masked, second: Masked) -> Any:
+    """The sum of two masked terms: exactly 0 where neither mask holds."""
+    if _is_negation(second.mask, first.mask):
+        return select(first.mask, first.value, second.value)
+    if _is_negation(first.mask, second.mask):
+        return select(second.mask, second.value, first.value)
+    if first.mask.id == second.mask.id:
+        return Masked(first.mask, add(first.value, second.value), first.zeroed and second.zeroed)
+    either = logical_or(first.mask, second.mask)
+    return Masked(either, add(materialise(first), materialise(second)), zeroed=True)
 
 
 def _is_negation(mask: Any, of: Any) -> bool:

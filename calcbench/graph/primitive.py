@@ -28,11 +28,13 @@ class Masked(NamedTuple):
     """A partial, tangent or cotangent that is `value` where `mask` holds and exactly 0 elsewhere.
 
     Kept apart until it must be one array, so that a partial that is infinite on a branch not
-    taken never meets the zero: 0 * inf would be NaN.
+    taken never meets the zero: 0 * inf would be NaN. `zeroed` says that `value` is 0 already where
+    the mask does not hold.
     """
 
     mask: Any
     value: Any
+    zeroed: bool = False
 
 
 class Sample(NamedTuple):
@@ -77,7 +79,8 @@ class Primitive:
         The domain, as cases for tests.
     facts : frozenset of str
         ``named`` (takes named dimensions), ``commutative``, ``exact``, ``kink``,
-        ``nonnegative``, ``structural`` ...
+        ``nonnegative``, ``structural``, ``singular`` (a partial may be infinite where the value is
+        finite), ``leaves_out`` (some entries of the operand are not used) ...
     scalar_on : mapping
         Element text for one target that differs from `scalar`.
     """

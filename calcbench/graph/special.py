@@ -82,12 +82,12 @@ def _lgamma(x: Any) -> Any:
 _gammaln = _scipy("gammaln")
 lgamma = elementwise(
     "lgamma", _lgamma, lambda sp, x: sp.log(sp.Abs(sp.gamma(x))), "math.lgamma({0})",
-    lambda z, x: (digamma(x),), samples=_samples(*_GAMMA_DOMAIN), facts="transcendental",
+    lambda z, x: (digamma(x),), samples=_samples(*_GAMMA_DOMAIN), facts="transcendental singular",
 )  # fmt: skip
 digamma: Primitive = elementwise(
     "digamma", _scipy("psi"), "digamma", "digamma_kernel({0})",
     lambda z, x: (polygamma(x, order=1),), samples=_samples(*_GAMMA_DOMAIN),
-    facts="transcendental",
+    facts="transcendental singular",
 )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ polygamma: Primitive = elementwise(
     "polygamma", _polygamma, lambda sp, x, *, order: sp.polygamma(order, x),
     "polygamma_kernel({0}, order)", lambda z, x, *, order: (polygamma(x, order=order + 1),),
     infer=_ordered("polygamma"), samples=_samples(*_GAMMA_DOMAIN, order=1)
-    + _samples((0.5, 4.0), order=2), facts="transcendental",
+    + _samples((0.5, 4.0), order=2), facts="transcendental singular",
 )  # fmt: skip
 
 # --- sinc ------------------------------------------------------------------------------------

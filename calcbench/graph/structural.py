@@ -232,7 +232,7 @@ slice_: Primitive = multilinear(
         Sample(((4, 3),), {"starts": (0, 1), "stops": (3, 3), "steps": (1, 1)}, ANY),
         Sample(((3,),), {"starts": (1,), "stops": (1,), "steps": (1,)}, ANY),
     ],
-    facts="named structural transpose_structural exact",
+    facts="named structural transpose_structural leaves_out exact",
 )
 
 
@@ -306,7 +306,7 @@ sum_: Primitive = multilinear(
     [_unsum],
     [Sample(((4,),), {"axes": (0,)}, ANY), Sample(((2, 3, 4),), {"axes": (0, 2)}, ANY)],
     sympy="Add",
-    facts="named",
+    facts="named transpose_structural",
 )
 
 
@@ -343,7 +343,7 @@ gather: Primitive = multilinear(
         Sample(((5,), (2, 3)), {}, ((-2.0, 2.0), "index:5")),
         Sample(((4,), ()), {}, ((-2.0, 2.0), "index:4")),
     ],
-    facts="structural exact",
+    facts="structural leaves_out exact",
 )
 
 
@@ -365,6 +365,7 @@ scatter_add: Primitive = multilinear(
     _scatter_add_type,
     [lambda ct, x, index, *, size: gather(ct, index), None],
     [Sample(((2, 3), (2, 3)), {"size": 4}, ((-2.0, 2.0), "index:4"))],
+    facts="transpose_structural",
 )
 
 
@@ -409,6 +410,7 @@ concatenate: Primitive = linearised(
         Sample(((2, 1), (2, 3), (2, 2)), {"axis": 1}, ANY * 3),
     ],
     transposes=_concatenate_share,
+    facts="transpose_structural",
 )
 
 

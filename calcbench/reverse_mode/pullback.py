@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from calcbench.graph.activity import partials_of, varied
+from calcbench.graph.activity import exposed, partials_of, varied
+from calcbench.graph.arraytype import BOOL
 from calcbench.graph.checker import float_positions
+from calcbench.graph.comparison import not_equal
+from calcbench.graph.elementwise import convert
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
 from calcbench.graph.lifting import Value
 from calcbench.graph.masks import combine, materialise, or_zeros, scale
 from calcbench.graph.primitive import Masked
 from calcbench.graph.rewriting import simplify
+from calcbench.graph.structural import full, zeros
 
 
 def vjp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
@@ -76,12 +80,20 @@ def _copy_inputs(graph: Graph, builder: Builder) -> list[int]:
     return [builder.add_input(name, graph.types[i]) for name, i in named]
 
 
-def walk(builder: Builder, span: range, cotangents: dict[int, Any], wanted: Sequence[int]) -> None:
+def walk(
+    builder: Builder,
+    span: range,
+    cotangents: dict[int, Any],
+    wanted: Sequence[int],
+    fragile: Sequence[int] = (),
+) -> None:
     """Walk the nodes of `span` downward, passing each one's cotangent on to its operands.
 
     `cotangents` maps node ids to what has arrived; at the end it holds those of `wanted`.
+    `fragile` are those of `wanted` at which the walk outside this one may meet an infinity.
     """
     active = varied(builder.nodes, builder.types, wanted, span)
+    masked = exposed(builder.nodes, active, span, fragile)
     keep = frozenset(wanted)
     for index in reversed(span):
         if index in keep or index not in cotangents:
@@ -89,7 +101,7 @@ def walk(builder: Builder, span: range, cotangents: dict[int, Any], wanted: Sequ
         arrived = cotangents.pop(index)
         if index in active:
             builder.here = builder.origins[index]
-            for operand, share in _shares(builder, index, arrived, active):
+            for operand, share in _shares(builder, index, arrived, active, masked):
                 _accumulate(cotangents, operand, share)
 
 
@@ -98,7 +110,7 @@ def _accumulate(cotangents: dict[int, Any], index: int, share: Any) -> None:
 
 
 def _shares(
-    builder: Builder, index: int, arrived: Any, varying: set[int]
+    builder: Builder, index: int, arrived: Any, varying: set[int], masked: set[int]
 ) -> Iterator[tuple[int, Any]]:
     """Each varied operand of a node with the cotangent passed to it."""
     node = builder.nodes[index]
@@ -115,22 +127,40 @@ def _shares(
     rules = [row.transposes(i) if a and row.transposes else None for i, a in enumerate(active)]
     for operand, rule in zip(node.operands, rules, strict=True):
         if rule is not None:
-            yield operand, _transposed(row, rule, arrived, operands, params)
+            seed = _picked(row, arrived) if operand in masked else arrived
+            yield operand, _transposed(row, rule, seed, operands, params)
     rest = [a and rule is None for a, rule in zip(active, rules, strict=True)]
     if any(rest) and row.kind == "linearised":
-        yield from _transposed_tangent(row, z, operands, rest, materialise(arrived), params)
+        yield from _transposed_tangent(row, z, operands, rest, arrived, params, masked)
 
 
 def _transposed(row: Any, rule: Any, arrived: Any, operands: list[Value], params: Any) -> Any:
     if isinstance(arrived, Masked) and "transpose_structural" in row.facts:
-        return Masked(
-            rule(arrived.mask, *operands, **params), rule(arrived.value, *operands, **params)
-        )
-    return rule(materialise(arrived), *operands, **params)
+        mask, value = (rule(v, *operands, **params) for v in (arrived.mask, arrived.value))
+        return Masked(mask, value, arrived.zeroed)
+    value = materialise(arrived)
+    if not isinstance(arrived, Masked) or "structural" not in row.facts:
+        return rule(value, *operands, **params)
+    reached = rule(convert(arrived.mask, dtype=value.type.dtype), *operands, **params)
+    share = rule(value, *operands, **params)
+    return Masked(not_equal(reached, zeros(reached)), share, zeroed=True)
+
+
+def _picked(row: Any, arrived: Any) -> Any:
+    """What arrives at a row that leaves entries out: those get nothing, not even 0 * inf."""
+    if "leaves_out" not in row.facts or isinstance(arrived, Masked):
+        return arrived
+    return Masked(full(arrived, True, dtype=BOOL), arrived, zeroed=True)
 
 
 def _transposed_tangent(
-    row: Any, z: Value, operands: list[Value], active: list[bool], arrived: Any, params: Any
+    row: Any,
+    z: Value,
+    operands: list[Value],
+    active: list[bool],
+    arrived: Any,
+    params: Any,
+    masked: set[int],
 ) -> Iterator[tuple[int, Any]]:
     """Transpose the row's tangent rule: write it for placeholder tangents and walk it downward.
 
@@ -148,7 +178,9 @@ def _transposed_tangent(
         return
     placeholders = [t.id for t in tangents if t is not None]
     shares = {out.id: arrived}
-    walk(builder, range(start, len(builder.nodes)), shares, placeholders)
+    pairs = zip(operands, tangents, strict=True)
+    fragile = [t.id for v, t in pairs if t is not None and v.id in masked]
+    walk(builder, range(start, len(builder.nodes)), shares, placeholders, fragile)
     for operand, tangent in zip(operands, tangents, strict=True):
         if tangent is not None and tangent.id in shares:
             yield operand.id, shares[tangent.id]
