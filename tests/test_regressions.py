@@ -1,0 +1,138 @@
+"""Defects found by using calcbench in anger, each with a value known from elsewhere."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+import calcbench as cb
+
+
+Function = Callable[[Any], Any]
+
+
+def both_modes(f: Function, x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The gradient in reverse mode, and in forward mode one coordinate at a time."""
+    point = np.asarray(x, dtype=float)
+    argument = point if point.ndim else float(point)
+    units = np.eye(point.size).reshape(point.size, *point.shape)
+    slopes = [cb.jvp(f, (argument,), (unit if point.ndim else 1.0,))[1] for unit in units]
+    return np.asarray(cb.grad(f)(argument)), np.reshape(slopes, point.shape)
+
+
+# --- no 0 * inf from entries and branches that the result does not use -------------------------
+
+
+def branch_uses_root_twice(x: Any) -> Any:
+    root = np.sqrt(x)
+    return np.sum(np.where(x > 0, root + root**3, 0.0))
+
+
+def loop_skips(x: Any) -> Any:
+    total = 0.0
+    for root in np.sqrt(x):
+        if root > 0:
+            total = total + root
+    return total
+
+
+def overwritten(x: Any) -> Any:
+    y = np.sqrt(x)
+    y[0] = 3.0
+    return np.sum(y)
+
+
+UNUSED: dict[str, tuple[Function, Any, Any]] = {
+    "a branch that uses a root twice": (branch_uses_root_twice, [0.0, -1.0, 4.0], [0, 0, 3.25]),
+    "slice": (lambda x: np.sum(np.sqrt(x)[1:]), [0.0, 1.0], [0, 0.5]),
+    "entry": (lambda x: np.log(x)[1], [0.0, 2.0], [0, 0.5]),
+    "index array": (lambda x: np.sum(np.sqrt(x)[np.array([1, 1])]), [0.0, 1.0], [0, 1.0]),
+    "mask": (lambda x: np.sum(np.log(x)[x > 0]), [0.0, 2.0], [0, 0.5]),
+    "take": (lambda x: np.sum(np.take(1 / x, [2, 1])), [0.0, 1.0, 2.0], [0, -1, -0.25]),
+    "split": (lambda x: np.sum(np.split(np.sqrt(x), 2)[0]), [1.0, 0.0], [0.5, 0]),
+    "trace": (lambda x: np.trace(np.sqrt(x)), [[1.0, 0.0], [0.0, 1.0]], [[0.5, 0], [0, 0.5]]),
+    "sort": (lambda x: np.sort(np.sqrt(x))[1], [0.0, 1.0], [0, 0.5]),
+    "median": (lambda x: np.median(np.sqrt(x)), [0.0, 1.0, 2.0], [0, 0.5, 0]),
+    "reduced, then switched off": (
+        lambda x: np.where(np.sum(x) > 9, np.sum(np.sqrt(x)), 0.0),
+        [0.0, 1.0],
+        [0, 0],
+    ),
+    "joined, then switched off": (
+        lambda x: np.sum(np.where(x > 0, np.concatenate([np.sqrt(x[:1]), np.log(x[1:])]), 0.0)),
+        [0.0, 2.0],
+        [0, 0.5],
+    ),
+    "broadcast, then switched off": (
+        lambda x: np.sum(np.where(np.array([False, False]), np.sqrt(x), 0.0)),
+        0.0,
+        0.0,
+    ),
+    "a loop that skips": (loop_skips, [0.0, 1.0, 4.0], [0, 0.5, 0.25]),
+    "an entry overwritten": (overwritten, [0.0, 1.0], [0, 0.5]),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_what_the_result_does_not_use_has_slope_zero(name: str) -> None:
+    f, x, expected = UNUSED[name]
+    with np.errstate(all="ignore"):
+        for slope in both_modes(f, x):
+            np.testing.assert_allclose(slope, expected, rtol=1e-12, atol=0)
+
+
+def test_what_the_result_uses_keeps_its_infinite_slope() -> None:
+    with np.errstate(all="ignore"):
+        assert cb.grad(lambda x: np.sum(np.sqrt(x)[:1]))(np.array([0.0, 1.0]))[0] == math.inf
+
+
+# --- small slopes beside large terms -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("x", [0.0, 0.3, -3.0, 10.0, -20.0, 300.0, 400.0, -1e308])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_tanh_far_from_zero(x: float, order: int) -> None:
+    with mpmath.workdps(40), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        t = mpmath.tanh(x)
+        sech2 = mpmath.sech(min(abs(x), 1e4)) ** 2
+        exact = (sech2, -2 * t * sech2, (6 * t**2 - 2) * sech2)[order - 1]
+        np.testing.assert_allclose(cb.derivative(np.tanh, order)(x), float(exact), rtol=1e-14)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize(
+    "x", [(37.43, 0.0, -3.0), (0.0, 0.0, 1.0), (-900.0, 0.0, 0.0), (80.0, 1.0)]
+)
+def test_softmax_of_distant_entries(x: tuple[float, ...], mode: str) -> None:
+    with mpmath.workdps(60):
+        powers = [mpmath.exp(v) for v in x]
+        s = [p / sum(powers) for p in powers]
+        exact = [[float(s[i] * ((i == j) - s[j])) for j in range(len(s))] for i in range(len(s))]
+    found = cb.jacobian(cb.softmax, mode=mode)(np.array(x))
+    np.testing.assert_allclose(found, exact, rtol=1e-14)
+
+
+# --- the seam of a function written with np.select ---------------------------------------------
+
+ELU: dict[str, Function] = {
+    "smooth side first": lambda x: np.select([x < 0, x >= 0], [np.expm1(x), x]),
+    "straight side first": lambda x: np.select([x >= 0, x < 0], [x, np.expm1(x)]),
+    "where": lambda x: np.where(x < 0, np.expm1(x), x),
+}
+
+
+@pytest.mark.parametrize("name", ELU)
+@pytest.mark.parametrize(("x", "slope"), [(0.0, 1.0), (2.0, 1.0), (-1.0, math.exp(-1.0))])
+def test_select_at_a_smooth_seam(name: str, x: float, slope: float) -> None:
+    for found in both_modes(ELU[name], x):
+        assert found == pytest.approx(slope, rel=1e-15)
+
+
+def test_select_of_one_condition_is_a_maximum() -> None:
+    with cb.kink_convention("right"):
+        assert cb.grad(lambda x: np.select([x > 0], [x]))(0.0) == 1.0
