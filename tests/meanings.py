@@ -250,7 +250,7 @@ def operand_count(row: Primitive) -> int:
 @cache
 def namespace() -> dict[str, Any]:
     """What element texts may name: math, and the functions of the kernel modules."""
-    return {"math": math, **vars(kernels)}
+    return {"math": math, "np": np, **vars(kernels)}
 
 
 def _drawn_entries(row: Primitive, sample: Sample) -> list[tuple[Any, ...]]:

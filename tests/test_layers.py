@@ -19,7 +19,7 @@ graph/activity graph/printing graph/structural graph/diagonals
 graph/ir graph/comparison graph/linalg graph/products
 graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
-graph/rewriting graph/lifting
+graph/rewriting graph/lifting graph/lifetimes
 forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
 graph/keys graph/matrix_functions graph/reductions graph/shaping
 graph/positions
@@ -31,6 +31,14 @@ graph/numpy_table
 graph/dispatch
 graph/tracing graph/explicit
 graph/serialisation graph/paths
+lower/arena lower/elementary lower/contractions lower/reductions
+lower/memory lower/texts
+lower/groups lower/tape
+lower/emission
+lower/cache lower/workers
+lower/compiler
+lower/fused lower/sweeps
+lower/engines
 programs functions
 derivatives subgradients
 verification/calls verification/directions verification/extrapolation verification/report
@@ -56,7 +64,7 @@ LIBRARIES = {
     "numba": (r"lower/.*", r"lower/.*"),
     "numba.cuda": (r"lower/(targets|compiler)", r"lower/(targets|compiler)"),
     "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
-    "importlib": (r"calcbench", r"calcbench"),  # the lazy names; elsewhere it would hide an import
+    "importlib": (r"calcbench|lower/(cache|compiler)", r"calcbench|lower/(cache|compiler)"),  # the lazy names; elsewhere it would hide an import
 }
 LAZY = {"scipy", "sympy", "numba", "matplotlib"}  # too slow to load for `import calcbench`
 BANNED_NAMES = {"utils", "helpers", "misc", "common"}

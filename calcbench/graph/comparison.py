@@ -28,10 +28,10 @@ equal = comparison("equal", np.equal, "Equality", "==")
 not_equal = comparison("not_equal", np.not_equal, "Unequality", "!=")
 
 logical_and = piecewise_constant(
-    "logical_and", np.logical_and, "And", "({0} and {1})", ["bool"], "bool", facts="exact"
+    "logical_and", np.logical_and, "And", "({0} & {1})", ["bool"], "bool", facts="exact"
 )
 logical_or = piecewise_constant(
-    "logical_or", np.logical_or, "Or", "({0} or {1})", ["bool"], "bool", facts="exact"
+    "logical_or", np.logical_or, "Or", "({0} | {1})", ["bool"], "bool", facts="exact"
 )
 logical_xor = piecewise_constant(
     "logical_xor", np.logical_xor, "Xor", "({0} != {1})", ["bool"], "bool", facts="exact"

@@ -113,7 +113,7 @@ sqrt: Primitive = elementwise(
 )  # fmt: skip
 cbrt: Primitive = elementwise(
     "cbrt", np.cbrt, lambda sp, x: sp.sign(x) * sp.Abs(x) ** sp.Rational(1, 3),
-    "math.cbrt({0})", lambda z, x: (reciprocal(square(z) * 3),), POSITIVE, facts="singular",
+    "np.cbrt({0})", lambda z, x: (reciprocal(square(z) * 3),), POSITIVE, facts="singular",
 )  # fmt: skip
 
 
@@ -295,13 +295,14 @@ arctanh: Primitive = elementwise(
 )  # fmt: skip
 
 # --- steps -----------------------------------------------------------------------------------
+# np.floor and not math.floor, whose result is an int: that has no infinity, NaN or -0.
 
-floor: Primitive = piecewise_constant("floor", np.floor, "floor", "math.floor({0})")
-ceil: Primitive = piecewise_constant("ceil", np.ceil, "ceiling", "math.ceil({0})")
+floor: Primitive = piecewise_constant("floor", np.floor, "floor", "np.floor({0})")
+ceil: Primitive = piecewise_constant("ceil", np.ceil, "ceiling", "np.ceil({0})")
 trunc: Primitive = piecewise_constant(
-    "trunc", np.trunc, lambda sp, x: sp.sign(x) * sp.floor(sp.Abs(x)), "math.trunc({0})"
+    "trunc", np.trunc, lambda sp, x: sp.sign(x) * sp.floor(sp.Abs(x)), "np.trunc({0})"
 )
-rint: Primitive = piecewise_constant("rint", np.rint, None, "round({0})")
+rint: Primitive = piecewise_constant("rint", np.rint, None, "np.rint({0})")
 floor_divide: Primitive = piecewise_constant(
     "floor_divide", lambda x, y: np.floor_divide(x, y), lambda sp, x, y: sp.floor(x / y),
     "({0} // {1})", [(-3.0, 3.0), (0.3, 2.0)], "number",

@@ -1,0 +1,73 @@
+"""What a compiled graph holds in memory: planned, exact and readable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calcbench.graph.ir import Graph
+from calcbench.graph.lifetimes import Lifetime
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes of one run, known before it starts.
+
+    Attributes
+    ----------
+    arena : int
+        Bytes of the one block that holds all values in between.
+    workspace : int
+        Bytes that the kernels need beside it (partial sums, packing).
+    inputs, outputs : int
+        Bytes of copied inputs, and of the fresh arrays that hold the results.
+    program : int
+        Bytes of the encoded program: what is run, not what is computed.
+    held : tuple of Lifetime
+        Every value in the arena: node, bytes, first and last step, and why it is kept.
+    callouts : tuple of int
+        Nodes computed by NumPy or LAPACK, which allocate for themselves.
+    """
+
+    arena: int
+    workspace: int = 0
+    inputs: int = 0
+    outputs: int = 0
+    program: int = 0
+    held: tuple[Lifetime, ...] = ()
+    callouts: tuple[int, ...] = ()
+
+    @property
+    def peak(self) -> int:
+        """Bytes that a run allocates: arena, workspace, copied inputs and results."""
+        return self.arena + self.workspace + self.inputs + self.outputs
+
+    def __str__(self) -> str:
+        lines = [
+            f"peak {self.peak} bytes: arena {self.arena}, workspace {self.workspace}, copied "
+            f"inputs {self.inputs}, results {self.outputs}; program {self.program}"
+        ]
+        lines += [
+            f"  v{h.node}: {h.size} bytes, steps {h.first}-{h.last}, {h.why}" for h in self.held
+        ]
+        if self.callouts:
+            lines.append(
+                f"  NumPy allocates for itself at {', '.join(f'v{n}' for n in self.callouts)}"
+            )
+        return "\n".join(lines)
+
+
+def check_budget(plan: MemoryPlan, limit: int | None, graph: Graph) -> None:
+    """A MemoryError before anything runs, if the plan takes more than `limit` bytes."""
+    if limit is not None and plan.peak > limit:
+        raise MemoryError(
+            f"this run needs {plan.peak} bytes ({_largest(plan.held, graph)}), and {limit} are "
+            "allowed or free; use smaller inputs, float32, or a batch in several parts"
+        )
+
+
+def _largest(held: Sequence[Lifetime], graph: Graph) -> str:
+    if not held:
+        return "inputs and results"
+    life = max(held, key=lambda h: h.size)
+    return f"the largest value, {graph.place(life.node)}, takes {life.size}"

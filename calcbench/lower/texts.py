@@ -1,0 +1,120 @@
+"""The text of one element of a row, in the dtypes of the graph and the words of one target."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from calcbench.graph import kernels
+from calcbench.graph.arraytype import FLOAT32, ArrayType
+from calcbench.graph.nodes import Literal
+from calcbench.lower import elementary
+
+
+_FLOAT_LITERAL = re.compile(r"(?<![\w.])(\d+\.\d+)(?![\w.])")
+_CALL = re.compile(r"\b([A-Za-z_]\w*)\(")
+_CONSTANT = re.compile(r"\b[A-Z][A-Z_]{2,}\b")
+NOT_COMPILED = frozenset(("integer_power",))  # NumPy refuses negative exponents: let it
+
+
+def is_elementwise(row: Any) -> bool:
+    """Whether engines compute the row from its element text."""
+    return row.scalar is not None and row.name not in NOT_COMPILED
+
+
+def element_text(
+    row: Any,
+    params: Mapping[str, Hashable],
+    operands: Sequence[str],
+    types: Sequence[ArrayType],
+    result: ArrayType,
+    vectorised: bool = True,
+    target: str = "cpu",
+) -> str:
+    """The expression that computes one element from operands that are names or literals.
+
+    float32 is computed as float32 in exact rows, else in float64 and rounded once; `vectorised`
+    replaces libm's functions by those of `calcbench.lower.elementary`.
+    """
+    text = row.scalar_on.get(target, row.scalar)
+    if vectorised and target == "cpu":
+        text = _vectorised(row.name, text)
+    narrow = FLOAT32 in [t.dtype for t in types]
+    widened = narrow and "exact" not in row.facts
+    names = [f"np.float64({n})" if widened else n for n in operands]
+    whole = all(t.dtype.kind in "ib" for t in types)
+    if whole or (narrow and not widened):
+        text = _FLOAT_LITERAL.sub(_whole if whole else r"np.float32(\1)", text)
+    for name, value in params.items():
+        text = re.sub(rf"\b{name}\b", repr(value), text)
+    return cast(text.format(*names), result.dtype, narrow or whole)
+
+
+def _whole(match: re.Match[str]) -> str:
+    number = float(match[1])
+    return str(int(number)) if number.is_integer() else match[1]
+
+
+def _vectorised(name: str, text: str) -> str:
+    if name in elementary.ROW_LANES:
+        return elementary.ROW_LANES[name]
+    for plain, lane in elementary.VECTORISED.items():
+        text = text.replace(f"{plain}(", f"{lane}(")
+    return re.sub(r"^\(\{0\} \*\* \{1\}\)$", "pow_lane({0}, {1})", text)
+
+
+def cast(text: str, dtype: np.dtype, needed: bool = True) -> str:
+    """The text converted to a dtype: the graph decides dtypes, not the compiler."""
+    if not needed or dtype.kind == "b":
+        return text
+    return f"np.{dtype.name}({text})"
+
+
+def literal_text(value: Literal) -> str:
+    """A constant as Python text, in its dtype; negative ones in brackets."""
+    number = value.array.item()
+    if value.array.dtype.kind == "f" and not np.isfinite(number):
+        name = "math.nan" if np.isnan(number) else "math.inf"
+        text = f"(-{name})" if np.signbit(number) else name
+    else:
+        text = f"({number!r})" if np.signbit(float(number)) else repr(number)
+    return cast(text, value.array.dtype, value.array.dtype != np.float64)
+
+
+# --- functions that the texts call -------------------------------------------------------------
+
+
+def library(text: str) -> str:
+    """The source of every function of ours that `text` calls, each decorated with ``@jit``."""
+    found: dict[str, str] = {}
+    _collect(text, found)
+    return "\n\n".join(found.values())
+
+
+def _collect(text: str, found: dict[str, str]) -> None:
+    """Callees before callers, so that each is defined when a caller is compiled."""
+    for name in dict.fromkeys(_CALL.findall(text)):
+        home = _home(name)
+        if home is None or name in found:
+            continue
+        source = inspect.getsource(getattr(home, name))
+        _collect(source.split("\n", 1)[1], found)
+        found[name] = _constants(home, source) + "@jit\n" + source
+
+
+def _home(name: str) -> ModuleType | None:
+    for module in (kernels, elementary):
+        function: Callable[..., Any] | None = getattr(module, name, None)
+        if inspect.isfunction(function) and function.__module__ == module.__name__:
+            return module
+    return None
+
+
+def _constants(home: ModuleType, source: str) -> str:
+    names = dict.fromkeys(_CONSTANT.findall(source))
+    return "".join(f"{n} = {getattr(home, n)!r}\n" for n in names if hasattr(home, n))
