@@ -1,0 +1,1 @@
+"""Engines: graphs lowered to compiled loops."""
