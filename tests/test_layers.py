@@ -20,7 +20,7 @@ graph/ir graph/comparison graph/linalg graph/products
 graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting graph/lifetimes
-forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
+forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals graph/batching
 graph/keys graph/matrix_functions graph/reductions graph/shaping
 graph/positions
 graph/indexing

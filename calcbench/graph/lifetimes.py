@@ -32,7 +32,7 @@ def byte_size(type: ArrayType) -> int:
     """
     if not type.is_concrete:
         raise ShapeError(f"{type} has no size in bytes: give its named dimensions a number first")
-    return type.size * type.dtype.itemsize
+    return int(type.size * type.dtype.itemsize)
 
 
 def value_lifetimes(graph: Graph, nodes: Iterable[int] | None = None) -> list[Lifetime]:
