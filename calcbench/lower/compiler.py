@@ -1,0 +1,297 @@
+"""Generated Python text to functions compiled by Numba, each compiled once per machine.
+
+A source text is written to a file whose name is a digest of everything the machine code depends
+on, and imported from there; `calcbench.lower.cache` carries what Numba compiled to later processes.
+Functions are compiled when they first meet their types.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numba
+
+from calcbench.graph.arraytype import CalcbenchError
+from calcbench.lower import cache
+
+
+# No fastmath: the graph says what is computed. nogil: threads share out index ranges.
+PREAMBLE = """\
+import math
+
+import numba
+import numpy as np
+
+
+jit = numba.njit(error_model="numpy", nogil=True, cache=True)
+
+
+"""
+CAPACITY = 256  # modules held by this process; compiled code is not small
+_FIXED_TIME = 946684800  # 2000-01-01: older releases of Numba compare the time of the file
+
+
+class EngineError(CalcbenchError, RuntimeError):
+    """Compiled code that cannot be made, or cannot be run in this process."""
+
+
+# --- the process --------------------------------------------------------------------------------
+
+_process = SimpleNamespace(used=False, forked=False)
+
+
+def check_process() -> None:
+    """Raise if this process was forked from one that had used compiled code.
+
+    A lock that another thread held at the moment of the fork, Numba's or LLVM's, stays locked in
+    the child for ever, and threads do not live on in it: what would hang now and then is refused
+    always. Costs the test of one flag.
+
+    Raises
+    ------
+    EngineError
+        In such a child.
+    """
+    if _process.forked:
+        raise EngineError(
+            "this process was forked from one that had compiled code, whose locks and threads it "
+            "did not get; start processes with multiprocessing.get_context('spawn'), or use "
+            "engine='numpy' here"
+        )
+
+
+def _mark_child() -> None:
+    _process.forked = _process.used
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_child)
+
+
+# --- loading ------------------------------------------------------------------------------------
+
+
+class Module:
+    """The functions of one source text, by name; `source` is the text, `key` its digest."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.key = cache.digest(PREAMBLE, source)
+        self.name = f"generated_{self.key[:32]}"
+        self.lock = threading.RLock()
+        self.folder = cache.workspace() / self.name
+        self.kept = self._restore()
+        self.functions = {k: Function(k, v, self) for k, v in self._import().items()}
+
+    def __getattr__(self, name: str) -> Function:
+        try:
+            return self.__dict__["functions"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(f"the generated module defines no function {name!r}") from None
+
+    def _restore(self) -> set[str]:
+        """Write what earlier processes compiled where Numba will look for it."""
+        compiled = self.folder / "__pycache__"
+        compiled.mkdir(parents=True, exist_ok=True)
+        files = cache.read(self.key)
+        for name, data in files.items():
+            (compiled / Path(name).name).write_bytes(data)
+        return set(files)
+
+    def _import(self) -> dict[str, Any]:
+        """The decorated functions: defined, not yet compiled."""
+        path = self.folder / f"{self.name}.py"
+        path.write_text(PREAMBLE + self.source, encoding="utf-8")
+        os.utime(path, (_FIXED_TIME, _FIXED_TIME))
+        module = _imported(self.name, path)
+        return {k: v for k, v in vars(module).items() if _is_defined_in(v, self.name)}
+
+    def publish(self) -> None:
+        """Keep what was compiled since the last time, for later processes."""
+        paths = sorted((self.folder / "__pycache__").glob("*.nb[ic]"))
+        names = {path.name for path in paths}
+        if names != self.kept:
+            cache.write(self.key, {path.name: path.read_bytes() for path in paths})
+            self.kept = names
+
+    def discard(self) -> None:
+        """Forget what was compiled, here and on cache."""
+        cache.forget(self.key)
+        for name in self.kept:
+            (self.folder / "__pycache__" / name).unlink(missing_ok=True)
+        self.kept = set()
+
+
+class Function:
+    """One generated function; `run` is what Numba made of it, with no layer in between."""
+
+    __slots__ = ("dispatcher", "module", "name", "run")
+
+    def __init__(self, name: str, dispatcher: Any, module: Module) -> None:
+        self.name, self.dispatcher, self.module = name, dispatcher, module
+        self.run: Callable[..., Any] = self._first
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            return self.run(*arguments)
+        except numba.errors.NumbaError as error:  # types it had not met before
+            raise _failure(self, error) from error
+
+    def _first(self, *arguments: Any) -> Any:
+        return self.prepared(*arguments)(*arguments)
+
+    def prepared(self, *arguments: Any) -> Callable[..., Any]:
+        """The bare compiled function, ready for arguments of these types.
+
+        Raises
+        ------
+        EngineError
+            If it cannot be compiled for them.
+        """
+        try:
+            types = tuple(map(numba.typeof, arguments))
+        except Exception as error:
+            raise _failure(self, error) from error
+        return compile_for(self, types)
+
+
+_modules: OrderedDict[str, Module] = OrderedDict()
+_lock = threading.Lock()
+
+
+def load(source: str) -> Module:
+    """The functions of a source text, ready to be compiled when they first meet their types.
+
+    The text stands alone: its functions carry ``@jit``, and may use ``math``, ``np`` and
+    ``numba``; it imports nothing. The same text gives the same object, in every thread, as long as
+    it is among the last 256 used.
+
+    Raises
+    ------
+    EngineError
+        If the text is no Python, or no directory can be written.
+
+    Examples
+    --------
+    >>> module = load("@jit\\ndef double(x):\\n    return 2 * x\\n")
+    >>> module.double(21.0)
+    42.0
+    >>> compile_for(module.double, "(int64,)")(21)
+    42
+    """
+    check_process()
+    _process.used = True
+    with _lock:
+        if source not in _modules:
+            _modules[source] = _module(source)
+            if len(_modules) > CAPACITY:
+                sys.modules.pop(_modules.popitem(last=False)[1].name, None)
+        _modules.move_to_end(source)
+        return _modules[source]
+
+
+def _module(source: str) -> Module:
+    try:
+        return Module(source)
+    except OSError as error:
+        raise EngineError(
+            f"compiled code needs a directory for temporary files, and got: {error}; set TMPDIR to "
+            "one with room, or use engine='numpy'"
+        ) from error
+    except Exception as error:
+        raise EngineError(
+            f"the generated text {_first_line(source)!r} is not valid: {error}; please report "
+            "this; engine='numpy' computes the same"
+        ) from error
+
+
+def _imported(name: str, path: Path) -> ModuleType:
+    spec: Any = importlib.util.spec_from_file_location(name, path)
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    try:
+        with _caches_beside_files():
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def _caches_beside_files() -> Iterator[None]:
+    """Numba decides where a function's cache lies when it is decorated: in the workspace only."""
+    saved = {k: getattr(numba.config, k, "") for k in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES")}
+    try:
+        for name in saved:
+            setattr(numba.config, name, "")
+        yield
+    finally:
+        for name, value in saved.items():
+            setattr(numba.config, name, value)
+
+
+def _is_defined_in(value: Any, name: str) -> bool:
+    return callable(value) and getattr(value, "__module__", None) == name
+
+
+# --- compiling ----------------------------------------------------------------------------------
+
+
+def compile_for(function: Function, signature: Any) -> Callable[..., Any]:
+    """Compile now, and return the bare compiled function.
+
+    Parameters
+    ----------
+    function : Function
+        A function of a loaded module.
+    signature : str or tuple of Numba types
+        The types of the arguments, as in ``"(float64[::1], int64)"``.
+
+    Raises
+    ------
+    EngineError
+        If Numba cannot compile it; the reason is the ``__cause__``.
+    """
+    check_process()
+    with function.module.lock:
+        if hasattr(function.dispatcher, "compile"):  # else NUMBA_DISABLE_JIT is set
+            _compile(function, signature)
+            function.module.publish()
+        function.run = function.dispatcher
+    return function.run
+
+
+def _compile(function: Function, signature: Any) -> None:
+    try:
+        function.dispatcher.compile(signature)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if not function.module.kept:
+            raise _failure(function, error) from error
+        function.module.discard()  # what was kept may be to blame: once more without it
+        _compile(function, signature)
+
+
+def _failure(function: Function, error: Exception) -> EngineError:
+    reason = _first_line(str(error)) or type(error).__name__
+    return EngineError(
+        f"the generated function {_first_line(function.module.source, function.name)!r} could not "
+        f"be compiled: {reason}; please report this; engine='numpy' computes the same"
+    )
+
+
+def _first_line(text: str, name: str = "") -> str:
+    """The line that defines `name`, or the first that is not blank."""
+    found = re.search(rf"^def {name}\b.*" if name else r"^.*\S.*", text, re.MULTILINE)
+    return found[0].strip() if found else name
