@@ -22,8 +22,8 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def _packed(key: str, files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data)  # no time in it: clocks may be wrong
     return _digest(key, buffer.getvalue()) + buffer.getvalue()
 
 
@@ -174,7 +174,7 @@ def directory() -> Path | None:
 def _usable(folder: Path, complain: bool = False) -> Path | None:
     """The folder, made if it is missing, if entries may be kept there."""
     try:
-        check_folder(folder)
+        _check_folder(folder)
     except OSError as error:
         if complain:
             message = f"compiled code is not kept: CALCBENCH_CACHE_DIR={folder}: {error.strerror}"
@@ -184,7 +184,7 @@ def _usable(folder: Path, complain: bool = False) -> Path | None:
     return folder
 
 
-def check_folder(folder: Path) -> None:
+def _check_folder(folder: Path) -> None:
     """Raise OSError unless this user, and no other, can write in the folder; make it if missing."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not is_private(folder.stat()):
@@ -243,11 +243,28 @@ def workspace() -> Path:
 
 
 def _keeps_owners(status: os.stat_result) -> bool:
-    """Whether nobody else can rename what this user makes there: private, root's or sticky."""
-    return is_private(status) or bool(status.st_mode & stat.S_ISVTX) or not status.st_mode & 0o022
+    """Whether nobody but root can rename what this user makes in a folder."""
+    if os.name != "posix":
+        return True
+    closed = not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_mode & stat.S_ISVTX
+    return status.st_uid in (0, os.geteuid()) and bool(closed)
 
 
 def _remove_tree(folder: Path, owner: int) -> None:
     """Remove the workspace; a forked child leaves its parent's alone."""
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def beside_files() -> Iterator[None]:
+    """While this holds, functions that Numba decorates keep their cache beside their file.
+
+    It would prefer the directories that its environment variables name, unchecked.
+    """
+    saved = {k: getattr(numba.config, k, "") for k in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES")}
+    try:
+        vars(numba.config).update(dict.fromkeys(saved, ""))
+        yield
+    finally:
+        vars(numba.config).update(saved)

@@ -13,8 +13,8 @@ import re
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -53,9 +53,9 @@ _process = SimpleNamespace(used=False, forked=False)
 def check_process() -> None:
     """Raise if this process was forked from one that had used compiled code.
 
-    A lock that another thread held at the moment of the fork, Numba's or LLVM's, stays locked in
-    the child for ever, and threads do not live on in it: what would hang now and then is refused
-    always. Costs the test of one flag.
+    A child runs and compiles like its parent, unless another thread of the parent was compiling
+    at the moment of the fork: then Numba's lock stays locked in the child, and its next compile
+    hangs. As the child cannot tell, it is refused always. Costs the test of one flag.
 
     Raises
     ------
@@ -64,8 +64,8 @@ def check_process() -> None:
     """
     if _process.forked:
         raise EngineError(
-            "this process was forked from one that had compiled code, whose locks and threads it "
-            "did not get; start processes with multiprocessing.get_context('spawn'), or use "
+            "this process was forked from one that had used compiled code, and may hang on its "
+            "locks; start processes with multiprocessing.get_context('spawn'), or use "
             "engine='numpy' here"
         )
 
@@ -88,7 +88,7 @@ class Module:
         self.source = source
         self.key = cache.digest(PREAMBLE, source)
         self.name = f"generated_{self.key[:32]}"
-        self.lock = threading.RLock()
+        self.lock = threading.Lock()
         self.folder = cache.workspace() / self.name
         self.kept = self._restore()
         self.functions = {k: Function(k, v, self) for k, v in self._import().items()}
@@ -119,13 +119,13 @@ class Module:
     def publish(self) -> None:
         """Keep what was compiled since the last time, for later processes."""
         paths = sorted((self.folder / "__pycache__").glob("*.nb[ic]"))
-        names = {path.name for path in paths}
-        if names != self.kept:
-            cache.write(self.key, {path.name: path.read_bytes() for path in paths})
-            self.kept = names
+        if {path.name for path in paths} != self.kept:
+            with suppress(OSError):  # removed meanwhile, by whatever cleans temporary files
+                cache.write(self.key, {path.name: path.read_bytes() for path in paths})
+            self.kept = {path.name for path in paths}
 
     def discard(self) -> None:
-        """Forget what was compiled, here and on cache."""
+        """Forget what was compiled, here and on disk."""
         cache.forget(self.key)
         for name in self.kept:
             (self.folder / "__pycache__" / name).unlink(missing_ok=True)
@@ -218,26 +218,9 @@ def _module(source: str) -> Module:
 def _imported(name: str, path: Path) -> ModuleType:
     spec: Any = importlib.util.spec_from_file_location(name, path)
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    try:
-        with _caches_beside_files():
-            spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+    with cache.beside_files():
+        spec.loader.exec_module(module)
     return module
-
-
-@contextmanager
-def _caches_beside_files() -> Iterator[None]:
-    """Numba decides where a function's cache lies when it is decorated: in the workspace only."""
-    saved = {k: getattr(numba.config, k, "") for k in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES")}
-    try:
-        for name in saved:
-            setattr(numba.config, name, "")
-        yield
-    finally:
-        for name, value in saved.items():
-            setattr(numba.config, name, value)
 
 
 def _is_defined_in(value: Any, name: str) -> bool:
@@ -273,7 +256,7 @@ def compile_for(function: Function, signature: Any) -> Callable[..., Any]:
 
 def _compile(function: Function, signature: Any) -> None:
     try:
-        function.dispatcher.compile(signature)
+        _compile_without_room(function, signature)
     except MemoryError:
         raise
     except Exception as error:
@@ -283,8 +266,18 @@ def _compile(function: Function, signature: Any) -> None:
         _compile(function, signature)
 
 
+def _compile_without_room(function: Function, signature: Any) -> None:
+    """Compile, even if Numba cannot write: it gives up at each function, and keeps that one."""
+    for _ in function.module.functions:
+        with suppress(OSError):
+            function.dispatcher.compile(signature)
+            return
+    function.dispatcher.compile(signature)
+
+
 def _failure(function: Function, error: Exception) -> EngineError:
-    reason = _first_line(str(error)) or type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = " ".join(lines[:2]) or type(error).__name__  # the first names the step of Numba
     return EngineError(
         f"the generated function {_first_line(function.module.source, function.name)!r} could not "
         f"be compiled: {reason}; please report this; engine='numpy' computes the same"
