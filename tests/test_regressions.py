@@ -136,3 +136,39 @@ def test_select_at_a_smooth_seam(name: str, x: float, slope: float) -> None:
 def test_select_of_one_condition_is_a_maximum() -> None:
     with cb.kink_convention("right"):
         assert cb.grad(lambda x: np.select([x > 0], [x]))(0.0) == 1.0
+
+
+# --- the norm at 0 in more spellings -----------------------------------------------------------
+
+NORMS_AT_0: dict[str, Function] = {
+    "np.power(s, 0.5)": lambda x: np.power(np.sum(x**2), 0.5),
+    "sqrt(sum(v*v for v in x))": lambda x: np.sqrt(sum(v * v for v in x)),
+    "sqrt(sum((v*v for v in x), 0.0)) / 3": lambda x: np.sqrt(sum((v * v for v in x), 0.0) / 3),
+    "s**0.75": lambda x: np.sum(x * x) ** 0.75,
+}
+
+
+@pytest.mark.parametrize("name", NORMS_AT_0)
+def test_the_root_of_a_sum_of_squares_has_slope_0_at_0(name: str) -> None:
+    for size in (1, 3, 100):
+        for slope in both_modes(NORMS_AT_0[name], np.zeros(size)):
+            np.testing.assert_array_equal(slope, np.zeros(size))
+
+
+@pytest.mark.parametrize("name", NORMS_AT_0)
+def test_the_root_of_a_sum_of_squares_away_from_0(name: str) -> None:
+    x, h = np.array([0.3, -0.4, 1.2]), 1e-6
+    f = NORMS_AT_0[name]
+    wanted = [(f(x + h * e) - f(x - h * e)) / (2 * h) for e in np.eye(3)]
+    for slope in both_modes(f, x):
+        np.testing.assert_allclose(slope, wanted, rtol=1e-8)
+
+
+def test_a_root_of_no_square_keeps_its_infinite_slope() -> None:
+    for f in (lambda x: np.power(x, 0.5), lambda x: np.sqrt(0.0 + x), lambda x: x**0.75):
+        assert [float(s) for s in both_modes(f, 0.0)] == [math.inf, math.inf]
+
+
+def test_a_smooth_power_of_a_square_has_a_second_derivative_at_0() -> None:
+    """(x^2)^1.5 = |x|^3, whose second derivative 6 |x| is 0 at 0."""
+    assert cb.derivative(lambda x: (x * x) ** 1.5, 2)(0.0) == 0.0
