@@ -172,3 +172,17 @@ def test_a_root_of_no_square_keeps_its_infinite_slope() -> None:
 def test_a_smooth_power_of_a_square_has_a_second_derivative_at_0() -> None:
     """(x^2)^1.5 = |x|^3, whose second derivative 6 |x| is 0 at 0."""
     assert cb.derivative(lambda x: (x * x) ** 1.5, 2)(0.0) == 0.0
+
+
+# --- dtypes of arrays made of traced values ----------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [2.0, 2, True, np.float32(2), np.float64(2), np.int64(2)])
+def test_an_array_of_traced_values_and_numbers_has_numpys_dtype(number: Any) -> None:
+    def f(x: Any) -> Any:
+        return np.array([x[0], number])
+
+    x = np.ones(2, np.float32)
+    value, pull = cb.vjp(f, x)
+    assert value.dtype == f(x).dtype
+    assert pull(np.ones(2, value.dtype))[0].dtype == np.float32

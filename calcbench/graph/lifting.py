@@ -251,8 +251,8 @@ def holds_values(value: Any) -> bool:
 
 
 def stack_objects(array: np.ndarray) -> Value:
-    """One value from an object array of scalar values and numbers."""
-    entries = promote(tuple(array.flat))
+    """One value; Python's numbers count as float64, as in np.array([np.float32(1), 2.0])."""
+    entries = promote(tuple(np.asarray(v)[()] if type(v) in NUMBERS else v for v in array.flat))
     flat = [reshape(v, shape=(1,)) for v in entries]
     joined = concatenate(*flat, axis=0) if len(flat) > 1 else flat[0]
     return reshape(joined, shape=array.shape)  # type: ignore[no-any-return]
