@@ -186,3 +186,30 @@ def test_an_array_of_traced_values_and_numbers_has_numpys_dtype(number: Any) -> 
     value, pull = cb.vjp(f, x)
     assert value.dtype == f(x).dtype
     assert pull(np.ones(2, value.dtype))[0].dtype == np.float32
+
+
+# --- arrays without entries, and arguments of pad, tile and repeat -----------------------------
+
+
+@pytest.mark.parametrize("order", [0, 1, 4, 9])
+def test_differences_of_too_few_entries_are_empty(order: int) -> None:
+    for shape in ((4, 3), (1, 3), (0, 3)):
+        x = np.arange(float(np.prod(shape))).reshape(shape)
+        value, pull = cb.vjp(lambda x: np.diff(x, n=order, axis=0), x)
+        np.testing.assert_array_equal(value, np.diff(x, n=order, axis=0))
+        assert pull(np.ones(value.shape))[0].shape == shape
+
+
+def test_the_area_under_no_points_is_0() -> None:
+    for f in (np.trapezoid, lambda x: np.trapezoid(x, x)):
+        value, slope = cb.value_and_grad(f)(np.zeros(0))
+        assert value == f(np.zeros(0)) == 0.0
+        assert slope.shape == (0,)
+
+
+def test_the_median_of_nothing_is_nan_as_in_numpy() -> None:
+    value, slope = cb.value_and_grad(np.median)(np.zeros(0))
+    assert math.isnan(value)
+    assert slope.shape == (0,)
+    value, _ = cb.vjp(lambda x: np.median(x, axis=0, keepdims=True), np.zeros((0, 2)))
+    np.testing.assert_array_equal(value, np.full((1, 2), np.nan))

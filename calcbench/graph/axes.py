@@ -229,3 +229,9 @@ def part(x: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
         stops=tuple(stop if a == axis else None for a in range(ndim)),
         steps=tuple(step if a == axis else 1 for a in range(ndim)),
     )
+
+
+def neighbours(x: Value, axis: int, what: str) -> tuple[Value, Value]:
+    """``x[1:]`` and ``x[:-1]`` along one axis; both empty where there is no entry."""
+    extent = sizes(x, what)[axis]
+    return part(x, axis, min(1, extent), extent), part(x, axis, 0, max(extent - 1, 0))

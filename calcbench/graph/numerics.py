@@ -14,6 +14,7 @@ from calcbench.graph.axes import (
     lift,
     lift_all,
     lift_same,
+    neighbours,
     not_given,
     numpy_signature,
     part,
@@ -129,8 +130,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Value:
     """``np.trapezoid``."""
     values = lift(y) if not_given(x) else lift_all((y, x))[0]
     along = axis_of(axis, values.type.ndim, "trapezoid")
-    extent = sizes(values, "trapezoid")[along]
-    upper, lower = part(values, along, 1, extent), part(values, along, 0, extent - 1)
+    upper, lower = neighbours(values, along, "trapezoid")
     width = dx if not_given(x) else _steps(lift_all((y, x))[1], along, values.type.ndim)
     return summed(width * (upper + lower) / 2.0, (along,))
 
@@ -138,8 +138,8 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: Any = -1) -> Value:
 def _steps(x: Value, axis: int, ndim: int) -> Value:
     """The distances between neighbours, along `axis` if `x` is a vector."""
     at = axis if x.type.ndim > 1 else 0
-    extent = sizes(x, "trapezoid")[at]
-    found = part(x, at, 1, extent) - part(x, at, 0, extent - 1)
+    upper, lower = neighbours(x, at, "trapezoid")
+    found = upper - lower
     if x.type.ndim > 1:
         return found  # type: ignore[no-any-return]
-    return reshaped(found, [extent - 1 if i == axis else 1 for i in range(ndim)])
+    return reshaped(found, [found.type.size if i == axis else 1 for i in range(ndim)])

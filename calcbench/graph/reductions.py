@@ -150,8 +150,8 @@ def median(a: Any, axis: Any = None, keepdims: Any = False) -> Value:
     axes = axes_of(axis, x.type.ndim, "median")
     lanes = _last_joined(x, axes)
     count = sizes(lanes, "median")[-1]
-    if count == 0:
-        raise ShapeError(f"median of {x.type} over axes {axes}: there is no entry")
+    if count == 0:  # NaN, as in NumPy
+        return mean(a, axis, keepdims=keepdims)  # type: ignore[no-any-return]
     ordered, at = sort_row(lanes, axis=lanes.type.ndim - 1), lanes.type.ndim - 1
     middle = part(ordered, at, (count - 1) // 2, count // 2 + 1)
     found = _averaged(middle, (at,), middle.type.shape[at])

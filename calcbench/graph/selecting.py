@@ -25,9 +25,9 @@ from calcbench.graph.axes import (
     lift,
     lift_all,
     lift_same,
+    neighbours,
     not_given,
     numpy_signature,
-    part,
     permuted,
     sizes,
     strong,
@@ -235,8 +235,7 @@ def diff(a: Any, n: int = 1, axis: Any = -1, prepend: Any = None, append: Any = 
     if n < 0:
         raise ShapeError(f"diff needs an order >= 0, got {n}")
     for _ in range(n):
-        extent = sizes(x, "diff")[along]
-        upper, lower = part(x, along, 1, extent), part(x, along, 0, max(extent - 1, 0))
+        upper, lower = neighbours(x, along, "diff")
         x = not_equal(upper, lower) if x.type.dtype == bool else upper - lower
     return x
 
