@@ -213,3 +213,46 @@ def test_the_median_of_nothing_is_nan_as_in_numpy() -> None:
     assert slope.shape == (0,)
     value, _ = cb.vjp(lambda x: np.median(x, axis=0, keepdims=True), np.zeros((0, 2)))
     np.testing.assert_array_equal(value, np.full((1, 2), np.nan))
+
+
+PADDINGS: list[dict[str, Any]] = [
+    {"pad_width": ((1, 2), (0, 3)), "constant_values": ((3.0, 4.0), (5.0, 6.0))},
+    {"pad_width": 2, "constant_values": (3.0, 4.0)},
+    {"pad_width": {0: (1, 2)}},
+    {"pad_width": {-1: 2}, "mode": "edge"},
+]
+
+
+@pytest.mark.parametrize("options", PADDINGS, ids=str)
+def test_pad_takes_constants_and_widths_per_side(options: dict[str, Any]) -> None:
+    x = np.array([[1.0, -2.0], [3.0, 0.5]])
+    value, pull = cb.vjp(lambda x: np.pad(x, **options), x)
+    wanted = np.pad(x, **options)
+    np.testing.assert_array_equal(value, wanted)
+    ct = np.arange(1.0, wanted.size + 1).reshape(wanted.shape)
+    for entry in np.ndindex(x.shape):
+        unit = np.zeros_like(x)
+        unit[entry] = 1.0
+        moved = np.pad(x + unit, **options) - wanted
+        assert pull(ct)[0][entry] == np.sum(moved * ct)
+
+
+REFUSED: dict[str, tuple[Function, str]] = {
+    "pad by text": (lambda x: np.pad(x, "a"), "whole numbers as pad_width.*got 'a'"),
+    "pad by a fraction": (lambda x: np.pad(x, 1.5), "whole numbers as pad_width.*got 1.5"),
+    "pad by a triple": (lambda x: np.pad(x, {0: (1, 2, 3)}), "got {0: .1, 2, 3.}"),
+    "tile": (lambda x: np.tile(x, (2, -1)), r"tile of f64\[2\] needs counts >= 0, got \(2, -1\)"),
+    "repeat": (lambda x: np.repeat(x, -1), r"repeat of f64\[2\] needs counts >= 0, got -1"),
+    "no similar name": (
+        lambda x: np.quantile(x, 0.3),
+        "np.quantile .*nearest supported is np.sort and indexing",
+    ),
+    "mean of a list": (lambda x: np.mean([x[0], x[1]]), "join a list with np.stack before np.mean"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_numpy_would_not_take_is_named(name: str) -> None:
+    f, message = REFUSED[name]
+    with pytest.raises(cb.CalcbenchError, match=message):
+        cb.grad(lambda x: np.sum(f(x)))(np.ones(2))

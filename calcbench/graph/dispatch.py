@@ -246,8 +246,9 @@ PROTOCOLS: dict[str, Any] = {
     "__index__": position,
     "__float__": cuts(
         "float() (or a function of the math module, or storing into a float array)",
-        "drop float(), use numpy's functions (np.sin for math.sin), and build arrays with "
-        "np.array([...]) or np.stack instead of filling np.zeros(...)",
+        "drop float(), use numpy's functions (np.sin for math.sin), build arrays with "
+        "np.array([...]) or np.stack instead of filling np.zeros(...), and join a list with "
+        "np.stack before np.mean, np.var, np.std or np.median of it",
     ),
     "__complex__": cuts("complex()", "complex values are not supported yet"),
     "__format__": formatted,

@@ -185,21 +185,6 @@ dsplit = _split_along("dsplit", lambda ndim: 2, 3)
 # --- repeating and shifting ------------------------------------------------------------------
 
 
-@numpy_signature("A reps")
-def tile(A: Any, reps: Any) -> Value:
-    """``np.tile``."""
-    x = lift(A)
-    counts = tuple(reps) if isinstance(reps, tuple | list | np.ndarray) else (reps,)
-    ndim = max(x.type.ndim, len(counts))
-    counts = (1,) * (ndim - len(counts)) + tuple(map(int, counts))
-    shape = (1,) * (ndim - x.type.ndim) + sizes(x, "tile")
-    pairs = tuple(n for pair in zip(counts, shape, strict=True) for n in pair)
-    if all(n == 1 for n in counts):
-        return reshaped(x, shape)
-    wide = broadcast(reshaped(x, shape), dims=tuple(range(1, 2 * ndim, 2)), shape=pairs)
-    return reshaped(wide, [a * b for a, b in zip(counts, shape, strict=True)])
-
-
 @numpy_signature("a repeats axis")
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Value:
     """``np.repeat``; the counts are numbers."""
@@ -209,6 +194,8 @@ def repeat(a: Any, repeats: Any, axis: Any = None) -> Value:
     if not isinstance(repeats, int | np.integer):
         source = known(np.repeat(np.arange(shape[along]), repeats))
         return get(x, (slice(None),) * along + (source,))
+    if repeats < 0:
+        raise ShapeError(f"repeat of {x.type} needs counts >= 0, got {repeats}")
     wide = (*shape[: along + 1], int(repeats), *shape[along + 1 :])
     kept = tuple(i for i in range(len(wide)) if i != along + 1)
     grown = broadcast(x, dims=kept, shape=wide)
@@ -246,10 +233,10 @@ def pad(
     constant_values: Any = 0,
     reflect_type: str = "even",
 ) -> Value:
-    """``np.pad`` with mode constant (one value), edge, reflect, symmetric or wrap."""
+    """``np.pad`` with mode constant, edge, reflect, symmetric or wrap."""
     x = lift(array)
     shape = sizes(x, "pad")
-    widths = np.broadcast_to(np.asarray(pad_width, np.int64), (len(shape), 2)).tolist()
+    widths = _widths(pad_width, x)
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap") or reflect_type != "even":
         raise TraceError(
             f"pad got mode={mode!r}, reflect_type={reflect_type!r}; on traced values it takes "
@@ -264,7 +251,38 @@ def pad(
     return x
 
 
+def _widths(given: Any, x: Value) -> list[list[int]]:
+    """(before, after) per axis, from what NumPy takes: numbers, pairs, or a pair per axis named."""
+    try:
+        widths = np.asarray(_listed(given, x.type.ndim) if isinstance(given, dict) else given)
+        if widths.size and widths.dtype.kind not in "iu":
+            raise ValueError
+        return np.broadcast_to(widths, (x.type.ndim, 2)).tolist()  # type: ignore[no-any-return]
+    except ValueError:
+        raise ShapeError(
+            f"pad of {x.type} takes whole numbers as pad_width: one for all sides, a pair (before, "
+            f"after), or a pair per axis; got {given!r}"
+        ) from None
+
+
+def _listed(given: dict[int, Any], ndim: int) -> list[Any]:
+    pairs = {axis_of(axis, ndim, "pad"): width for axis, width in given.items()}
+    return [np.broadcast_to(pairs.get(axis, 0), 2) for axis in range(ndim)]
+
+
+def _per_side(x: Value, widths: list[list[int]], constants: Any) -> Value:
+    """Constants that differ per side: one side after another, as NumPy fills the corners."""
+    numbers = np.broadcast_to(constants, (x.type.ndim, 2))
+    for axis, side in np.ndindex(x.type.ndim, 2):
+        alone = [[0, 0] for _ in widths]
+        alone[axis][side] = widths[axis][side]
+        x = _padded(x, alone, numbers[axis, side])
+    return x
+
+
 def _padded(x: Value, widths: list[list[int]], constant: Any) -> Value:
+    if not isinstance(constant, Value) and np.size(constant) > 1:
+        return _per_side(x, widths, constant)
     if not any(map(any, widths)):
         return x
     low, high = (tuple(int(w[side]) for w in widths) for side in (0, 1))
@@ -274,7 +292,10 @@ def _padded(x: Value, widths: list[list[int]], constant: Any) -> Value:
         return padded  # type: ignore[no-any-return]
     padded, outside = lift_all([padded, constant])
     if outside.type.size != 1:
-        raise TraceError("pad of a traced value takes one constant for all sides")
+        raise TraceError(
+            f"pad got traced constant_values of type {outside.type}; it takes one traced number, "
+            "or numbers per side: join the parts with np.concatenate instead"
+        )
     inside = pad_row(full(padded, True, shape=x.type.shape, dtype=BOOL), **margins)
     outside = as_dtype(reshaped(outside, ()), padded.type.dtype)
     return select(inside, padded, stretch(outside, padded.type.shape))  # type: ignore[no-any-return]

@@ -74,12 +74,12 @@ ARRAY_FUNCTIONS: dict[Meaning, Meaning] = {
         shaping,
         "reshape ravel transpose matrix_transpose swapaxes moveaxis rollaxis expand_dims squeeze "
         "broadcast_to broadcast_arrays atleast_1d atleast_2d atleast_3d flip flipud fliplr rot90 "
-        "meshgrid",
+        "meshgrid tile",
     ),
     **_same_names(
         joining,
         "concatenate stack vstack hstack dstack column_stack append block split array_split hsplit "
-        "vsplit dsplit tile repeat roll pad delete",
+        "vsplit dsplit repeat roll pad delete",
     ),
     **_same_names(
         selecting,

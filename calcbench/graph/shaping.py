@@ -7,6 +7,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from numpy import ndarray
+
 from calcbench.graph.arraytype import (
     DimLike,
     Shape,
@@ -27,7 +29,7 @@ from calcbench.graph.axes import (
     with_ones,
 )
 from calcbench.graph.lifting import Value, stretch
-from calcbench.graph.structural import flip as flip_row
+from calcbench.graph.structural import broadcast, flip as flip_row
 
 
 # --- shapes ----------------------------------------------------------------------------------
@@ -242,3 +244,20 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Value:
     if turns == 1:
         return swapaxes(flip(x, second), first, second)  # type: ignore[no-any-return]
     return flip(swapaxes(x, first, second), second) if turns else x
+
+
+@numpy_signature("A reps")
+def tile(A: Any, reps: Any) -> Value:
+    """``np.tile``."""
+    x = lift(A)
+    counts = tuple(reps) if isinstance(reps, tuple | list | ndarray) else (reps,)
+    ndim = max(x.type.ndim, len(counts))
+    if any(n < 0 for n in counts):
+        raise ShapeError(f"tile of {x.type} needs counts >= 0, got {reps!r}")
+    counts = (1,) * (ndim - len(counts)) + tuple(map(int, counts))
+    shape = (1,) * (ndim - x.type.ndim) + sizes(x, "tile")
+    pairs = tuple(n for pair in zip(counts, shape, strict=True) for n in pair)
+    if all(n == 1 for n in counts):
+        return reshaped(x, shape)
+    wide = broadcast(reshaped(x, shape), dims=tuple(range(1, 2 * ndim, 2)), shape=pairs)
+    return reshaped(wide, [a * b for a, b in zip(counts, shape, strict=True)])
