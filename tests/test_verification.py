@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calcbench.verification.check import verify
-from calcbench.verification.diagnosis import Evidence, suspect
+from calcbench.verification.diagnosis import Evidence, nearest_nice, suspect
 from calcbench.verification.differences import slope_along
 from calcbench.verification.directions import (
     coordinate_direction,
@@ -133,6 +133,12 @@ WRONG = {
         lambda x: cubes_gradient(x) * (x > 0.4),
         X,
         "2 entries are zero",
+    ),
+    "a branch is missing": (
+        lambda x: np.sum(np.maximum(x, 0) ** 2),
+        lambda x: 2 * x,
+        X,
+        "1 entry is not zero that should be",
     ),
     "zero, scaled down": (lambda x: 1e-9 * cubes(x), lambda x: 0 * x, X, ""),
     "float32 by 1 %": (lambda x: np.sum(x * x), lambda x: 2.02 * x, X.astype("f4"), "1.01"),
@@ -373,9 +379,58 @@ def test_the_printed_report_reads_as_sentences():
     lines = str(check(cubes, off_in(1), X)).splitlines()
     assert lines[0] == "fail: the gradient disagrees with the differences of f."
     assert lines[1].startswith("Worst entry: grad[1]: candidate 6.8175, reference 6.75 ± ")
-    assert lines[2] == "Suspected: one entry is wrong and the others are right."
-    assert lines[3] == "Checked every coordinate and 4 random directions."
-    assert "repeat with rng=1" in lines[4]
+    assert lines[2] == "Wrong: 1 of 4 checked entries: grad[1]."
+    assert lines[3] == "Suspected: one entry is wrong and the others are right."
+    assert lines[4] == "Checked every coordinate and 4 random directions."
+    assert "calls of f; repeat with rng=1" in lines[5]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ([0, 2], "Wrong: 2 of 4 checked entries: grad[0], grad[2]."),
+        ([0, 2, 3], "Wrong: 3 of 4 checked entries; right: grad[1]."),
+        ([0, 1, 2, 3], "Wrong: all 4 checked entries."),
+    ],
+)
+def test_a_failure_names_the_wrong_entries_or_the_right_ones(wrong, said):
+    factors = np.where(np.isin(np.arange(4), wrong), [1.5, 1.7, 2.3, 3.1], 1.0)
+    report = check(cubes, lambda x: factors * cubes_gradient(x), X)
+    assert said in str(report).splitlines()
+    assert report.coverage[0].wrong == tuple((j,) for j in wrong)
+
+
+def test_the_entries_of_a_jacobian_and_of_a_second_argument_are_named():
+    report = check(
+        lambda a, b: np.outer(a[:2], b[:2]),
+        lambda a, b: (
+            np.einsum("ik,j->ijk", np.eye(4)[:2], b[:2]),
+            np.einsum("jk,i->ijk", np.eye(4)[:2], a[:2]) * np.where(np.arange(4) == 1, 2.0, 1.0),
+        ),
+        (X, X),
+        argnums=(0, 1),
+    )
+    assert "checked entries of argument 1: grad[0, 1, 1], grad[1, 1, 1]." in str(report)
+
+
+@pytest.mark.parametrize("name", ["kink", "jump"])
+def test_no_reference_is_printed_where_there_is_no_slope(name):
+    f = {"kink": np.abs, "jump": np.floor}[name]
+    line = str(check(f, lambda x: 0.0, 0.0)).splitlines()[1]
+    assert line == "In question: grad: candidate 0, and no slope to compare it with."
+
+
+def test_what_noise_hides_is_named_and_does_not_count_as_agreement():
+    x = np.array([1e-8, 1.0, 1e8])
+    report = check(lambda x: np.sum(x**2), lambda x: 2 * x, x)
+    assert report.ok
+    assert "in 6 of 7 comparisons; the noise of f hides its slope in the other 1." in str(report)
+    assert "1 of 7 slopes drown in noise (grad[0])" in str(report)
+
+
+def test_no_error_of_one_percent_is_spoken_of_where_the_gradient_is_zero():
+    assert "1 %" not in str(check(lambda x: x * x, lambda x: 2 * x, 0.0))
+    assert "1 %" not in str(check(lambda x: 3.0, lambda x: 0 * x, X))
 
 
 def test_repr_is_one_line_and_html_is_escaped():
@@ -446,6 +501,16 @@ def test_no_pattern_is_named_for_a_gradient_that_is_wrong_all_over():
     assert suspect(Evidence(wrong, right, rng.standard_normal(6), (6,))) == ""
 
 
+def test_a_factor_lost_in_rounding_is_no_pattern():
+    right = np.array([[1.0, 0.0, 2.0, 0.0, 3.0]])
+    wrong = right + np.array([[0.0, 7.0, 0.0, -4.0, 0.0]])
+    point = np.array([1e-9, 7.0, 1e-9, -4.0, 1e-9])
+    assert "factor" not in suspect(Evidence(wrong, right, point, (5,)))
+    assert nearest_nice(1e-15) is None
+    assert nearest_nice(1e15) is None
+    assert nearest_nice(1 / 569) == pytest.approx(1 / 569)
+
+
 # --- witnesses ----------------------------------------------------------------------------------
 
 
@@ -505,7 +570,8 @@ def test_what_cannot_be_traced_is_checked_by_differences_alone(monkeypatch):
     report = verify(cubes, off_in(1), X, rng=0)
     assert report.verdict == "fail"
     assert dict(report.witnesses)["forward"] == "not traceable: cannot trace it"
-    assert "Witness forward: not traceable: cannot trace it." in str(report)
+    said = "Witness forward: not traceable: cannot trace it; reverse: the same."
+    assert said in str(report)
 
 
 def test_reverse_mode_says_where_to_look(monkeypatch):
@@ -527,6 +593,32 @@ def test_reverse_mode_says_where_to_look(monkeypatch):
     assert check(f, wrong, x).ok
     report = verify(f, wrong, x, rng=1)
     assert weak in report.coverage[0].coordinates
+
+
+def steep(x):
+    return np.sum(np.exp(x))
+
+
+def test_a_slope_below_the_noise_is_undecided_where_reverse_mode_denies_the_gradient():
+    x = np.array([30.0, 1.0])
+    right = verify(steep, np.exp, x, rng=0)
+    assert right.ok, str(right)
+    wrong = verify(steep, lambda x: np.exp(x) * [1, 2], x, rng=0)
+    assert (wrong.verdict, wrong.kind) == ("undecided", "disputed"), str(wrong)
+    assert wrong.worst.index == (1,)
+    assert "Reverse mode gives 2.718281828 for grad[1], below the noise of f." in str(wrong)
+
+
+def test_rounding_of_a_gradient_below_the_noise_is_not_disputed():
+    def rounded(x):
+        return np.exp(x) + np.array([0.0, 1e-4])  # a few units of rounding of the first entry
+
+    assert verify(steep, rounded, np.array([30.0, 1.0]), rng=0).ok
+
+
+def test_a_mode_that_is_wrong_elsewhere_disputes_nothing(monkeypatch):
+    with_modes(monkeypatch, lambda f, x: 1.001 * complex_jacobian(f, x))
+    assert verify(steep, lambda x: np.exp(x) * [1, 2], np.array([30.0, 1.0]), rng=0).ok
 
 
 def test_modes_of_each_argument_are_heard(monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from calcbench.graph.arraytype import CalcbenchError
+from calcbench.verification.calls import first_line
 from calcbench.verification.check import verify
 
 
@@ -82,6 +83,10 @@ OPTIONS = {
     "negative rtol": ({"rtol": -1.0}, ValueError, "rtol=-1.0: expected a finite number"),
     "NaN atol": ({"atol": float("nan")}, ValueError, "atol=nan: expected a finite number"),
     "witness": ({"witnesses": "all"}, ValueError, 'expected "auto" or "none"'),
+    "directions in text": ({"directions": "4"}, TypeError, "directions='4': expected a whole"),
+    "half a coordinate": ({"every_coordinate_up_to": 0.5}, TypeError, "expected a whole number"),
+    "rtol in text": ({"rtol": "1e-3"}, TypeError, "rtol='1e-3': expected a number"),
+    "no atol": ({"atol": None}, TypeError, "atol=None: expected a number"),
     "seed text": ({"rng": "7"}, TypeError, "rng must be a seed"),
     "seed negative": ({"rng": -1}, TypeError, "rng must be a seed"),
     "seed bool": ({"rng": True}, TypeError, "rng must be a seed"),
@@ -283,6 +288,23 @@ def test_a_transposed_jacobian_is_recognised_by_its_shape():
     report = check(lambda x: matrix @ x, lambda x: matrix.T, X)
     assert report.kind == "gradient shape"
     assert "transposed Jacobian" in report.reason
+
+
+@pytest.mark.parametrize(
+    ("result", "hint"),
+    [
+        (lambda x: grad(x)[:, None], r": return g.reshape((3,))."),
+        (lambda x: np.ones((5, 3)), ": sum over the leading axes"),
+        (lambda x: 1.0, "that of the argument (3,)."),
+    ],
+)
+def test_a_wrong_shape_says_what_to_do(result, hint):
+    assert hint in check(f, result, X).reason
+
+
+def test_an_error_while_tracing_is_cut_after_a_word():
+    assert first_line(ValueError("word " * 100)).endswith("word …")
+    assert len(first_line(ValueError("word " * 100))) <= 200
 
 
 @pytest.mark.parametrize("result", [grad(X), (grad(X),), (grad(X),) * 3])

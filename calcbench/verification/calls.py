@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
+
+
+LONGEST = 200  # characters of an error's text in a report
 
 
 @dataclass
@@ -45,6 +49,6 @@ def call_nearby(function: Callable[..., Any], arguments: list[Any], counter: Cou
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, short enough for a report."""
+    """The first line of an error's text, short enough for a report and cut after a word."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+    return shorten(lines[0].rstrip("."), LONGEST, placeholder=" …")

@@ -31,7 +31,7 @@ from calcbench.verification.survey import (
     with_noise,
 )
 from calcbench.verification.verdicts import Comparison
-from calcbench.verification.witnesses import Testimony, hear, suspicious_columns
+from calcbench.verification.witnesses import Testimony, disputed, hear, suspicious_columns
 
 
 Array = npt.NDArray[np.float64]
@@ -141,12 +141,17 @@ def verify_case(case: Case) -> Report:
 def read_options(
     directions: int, every: int, rtol: float | None, atol: float, witnesses: str
 ) -> Options:
+    for name, count in (("directions", directions), ("every_coordinate_up_to", every)):
+        if isinstance(count, bool) or not isinstance(count, int | np.integer):
+            raise TypeError(f"{name}={count!r}: expected a whole number")
     if directions < 3:
         raise ValueError(f"directions={directions}: fewer than 3 let structured errors through")
     if every < 0:
         raise ValueError(f"every_coordinate_up_to={every}: expected a count, 0 or more")
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None and not 0 <= value < float("inf"):
+    for name, value in (("rtol", 0.0 if rtol is None else rtol), ("atol", atol)):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise TypeError(f"{name}={value!r}: expected a number")
+        if not 0 <= value < float("inf"):
             raise ValueError(f"{name}={value}: expected a finite number, 0 or more")
     if witnesses not in ("auto", "none"):
         raise ValueError(f'witnesses={witnesses!r}: expected "auto" or "none"')
@@ -176,6 +181,7 @@ def examine(case: Case, output: Output, argnum: int, candidate: Candidate) -> Fi
     chosen = coordinates_to_check(case, subject, testimonies)
     comparisons += measure_coordinates(subject, chosen)
     comparisons = forgive_near_kinks(subject, comparisons, case.rng)
+    comparisons = [disputed(c, testimonies, subject.matrix, candidate.eps) for c in comparisons]
     if not any(differs(c) for c in comparisons if c.coordinate is not None):
         comparisons += located(case, subject, comparisons, chosen)
     return Finding(subject, comparisons, testimonies)

@@ -10,9 +10,21 @@ from calcbench.verification.diagnosis import Evidence, suspect
 from calcbench.verification.differences import SMOOTH
 from calcbench.verification.inputs import Fault
 from calcbench.verification.observation import Case
-from calcbench.verification.report import FAIL, UNDECIDED, Coverage, Entry, Report
+from calcbench.verification.report import (
+    FAIL,
+    UNDECIDED,
+    Coverage,
+    Entry,
+    Report,
+    entry_name,
+    number,
+)
 from calcbench.verification.survey import Subject
 from calcbench.verification.verdicts import (
+    AGREE,
+    DIFFER,
+    DISPUTED,
+    OUTSIDE,
     UNRESOLVED,
     Comparison,
     Decision,
@@ -107,9 +119,24 @@ def coverage_of(finding: Finding) -> Coverage:
         directions=sum(c.coordinate is None for c in comparisons),
         coordinates=tuple(sorted(coordinates)),
         size=subject.place.point.size,
-        unresolved=sum(int((c.outcome == UNRESOLVED).sum()) for c in comparisons),
+        unresolved=sum(int(np.isin(c.outcome, (UNRESOLVED, DISPUTED)).sum()) for c in comparisons),
         slopes=sum(c.outcome.size for c in comparisons),
         miss_probability=miss_probability(subject.matrix, subject.place.scales, comparisons),
+        wrong=entries_with(finding, (DIFFER, OUTSIDE)),
+        right=entries_with(finding, (AGREE,)),
+        hidden=entries_with(finding, (UNRESOLVED, DISPUTED)),
+    )
+
+
+def entries_with(finding: Finding, outcomes: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """The entries among the checked coordinates that came out as one of these, in order."""
+    return tuple(
+        sorted(
+            entry_index(finding.subject, int(output), comparison.coordinate)
+            for comparison in finding.comparisons
+            if comparison.coordinate is not None
+            for output in np.flatnonzero(np.isin(comparison.outcome, outcomes))
+        )
     )
 
 
@@ -134,13 +161,29 @@ def testimony_words(finding: Finding) -> list[tuple[str, str]]:
 
 
 def notes_of(case: Case, findings: list[Finding]) -> tuple[str, ...]:
-    notes = []
+    notes = [words for finding in findings for words in disputes(finding)]
     if case.counter.trouble:
         notes.append(f"f failed at some points beside x ({case.counter.trouble}); left out.")
     coarse = max(finding.subject.rtol for finding in findings)
     if case.options.rtol is None and coarse > 1e-6:
         notes.append(f"float32 is involved: errors below {coarse:.1e} of an entry are not seen.")
     return tuple(notes)
+
+
+def disputes(finding: Finding) -> list[str]:
+    """What reverse mode has in place of the entries that it denies."""
+    subject = finding.subject
+    rows = [
+        t.row / t.weights[0]
+        for t in finding.testimonies
+        if t.row is not None and t.weights is not None
+    ]
+    return [
+        f"Reverse mode gives {number(float(rows[0][c.coordinate]))} for"
+        f" {entry_name(entry_index(subject, 0, c.coordinate))}, below the noise of f."
+        for c in finding.comparisons
+        if c.coordinate is not None and rows and subject.output.flat.size == 1 and c.has(DISPUTED)
+    ]
 
 
 def versions() -> tuple[tuple[str, str], ...]:

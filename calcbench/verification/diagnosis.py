@@ -10,6 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 LOOSE = 1e-5  # patterns are compared this closely, relative to the largest entry
+MOST = 1e9  # a larger factor, or one below its reciprocal, is rounding and no mistake
 FACTORS = {
     -1.0: "the sign is reversed",
     2.0: "a factor 2 too many",
@@ -60,9 +61,10 @@ def suspect(evidence: Evidence) -> str:
         factor,
         transposed,
         rearranged,
+        zeros,
+        unmasked,
         one_entry,
         multiple_of_point,
-        zeros,
         factor_but_one_term,
     ):
         for text in guess(evidence):
@@ -87,9 +89,11 @@ def factor(evidence: Evidence) -> Iterator[str]:
 
 
 def nearest_nice(c: float) -> float | None:
-    """An integer or one over an integer within rounding of c."""
+    """An integer or one over an integer within rounding of c, of a believable size."""
+    if not 1 / MOST < abs(c) < MOST:
+        return None
     whole = float(round(c)) if abs(c) >= 1 else 1 / float(round(1 / c))
-    return whole if abs(c - whole) <= 1e-4 * abs(whole) and abs(whole) < 1e9 else None
+    return whole if abs(c - whole) <= 1e-4 * abs(whole) else None
 
 
 def factor_words(c: float) -> str:
@@ -149,7 +153,23 @@ def zeros(evidence: Evidence) -> Iterator[str]:
     missing = (evidence.candidate == 0) & (evidence.reference != 0) & evidence.known
     filled = np.where(missing, 0.0, evidence.reference)
     if missing.any() and not missing.all() and evidence.matches(filled):
-        yield f"{int(missing.sum())} entries are zero that should not be"
+        yield f"{counted(missing)} zero that should not be"
+
+
+def unmasked(evidence: Evidence) -> Iterator[str]:
+    """Right except for entries on which f does not depend at this point."""
+    extra = (evidence.candidate != 0) & (evidence.reference == 0)
+    silenced = Evidence(
+        np.where(extra, 0.0, evidence.candidate), evidence.reference, evidence.point, evidence.shape
+    )
+    somewhere = evidence.reference[evidence.known].any()
+    if extra.any() and somewhere and silenced.matches(evidence.reference):
+        yield f"{counted(extra)} not zero that should be: is a mask or a branch missing?"
+
+
+def counted(entries: npt.NDArray[np.bool_]) -> str:
+    count = int(entries.sum())
+    return f"{count} {'entry is' if count == 1 else 'entries are'}"
 
 
 def factor_but_one_term(evidence: Evidence) -> Iterator[str]:

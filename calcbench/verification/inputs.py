@@ -182,16 +182,17 @@ def read_gradient(
         return Fault("gradient is None", f"grad returned None {where}: is a `return` missing?")
     if isinstance(value, np.ma.MaskedArray | np.matrix | tuple | dict | set | str):
         return Fault(
-            "gradient type", f"grad returned a {kind_of(value)} {where}; expected an array"
+            "gradient type", f"grad returned a {kind_of(value)} {where}; expected an array."
         )
     try:
         array = np.asarray(float(value) if type(value) is int else value)
     except ValueError:
-        return Fault("gradient type", f"grad returned a ragged {kind_of(value)} {where}")
+        return Fault("gradient type", f"grad returned a ragged {kind_of(value)} {where}.")
     if array.dtype.name not in FLOATS:
         return Fault(
             "gradient dtype",
-            f"grad returned dtype {array.dtype.name} {where}; expected float64 or float32",
+            f"grad returned dtype {array.dtype.name} {where}; expected float64 or float32:"
+            " return g.astype(float) where nothing is lost by it.",
         )
     expected = output + argument.shape
     if array.shape != expected:
@@ -207,11 +208,22 @@ def shape_sentence(
         f"grad returned shape {found} {where}; expected {output + point}, the shape of f {output}"
         f" followed by that of the argument {point}"
     )
+    return text + shape_hint(found, output, point)
+
+
+def shape_hint(found: tuple[int, ...], output: tuple[int, ...], point: tuple[int, ...]) -> str:
+    """What the shape of a gradient suggests, as the end of a sentence."""
+    expected = output + point
+    squeezed = tuple(n for n in found if n != 1)
     if found == point + output:
-        return text + ": the two are in the wrong order (transposed Jacobian)"
-    if found == (output + point)[::-1]:
-        return text + ": it looks transposed"
-    return text
+        return ": the two are in the wrong order (transposed Jacobian)."
+    if found == expected[::-1]:
+        return ": it looks transposed."
+    if squeezed == tuple(n for n in expected if n != 1):
+        return f": return g.reshape({expected})."
+    if len(found) > len(expected) and found[len(found) - len(expected) :] == expected:
+        return ": sum over the leading axes, along which the argument was repeated."
+    return "."
 
 
 def split_gradients(value: Any, problem: Problem) -> list[Any] | Fault:
@@ -224,7 +236,7 @@ def split_gradients(value: Any, problem: Problem) -> list[Any] | Fault:
     given = f"{len(value)} entries" if isinstance(value, tuple | list) else f"a {kind_of(value)}"
     return Fault(
         "gradient structure",
-        f"argnums is a tuple of {count}, so grad must return a tuple of {count}; it gave {given}",
+        f"argnums is a tuple of {count}, so grad must return a tuple of {count}; it gave {given}.",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 
 PASS, FAIL, UNDECIDED = "pass", "fail", "undecided"
+NAMED = 6  # entries that a sentence lists
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Entry:
         if self.index is None:
             place = "the slope along a random direction"
         else:
-            place = f"grad[{', '.join(map(str, self.index))}]" if self.index else "grad"
+            place = entry_name(self.index)
         return f"{place} of argument {self.argument}" if self.argument else place
 
 
@@ -57,6 +58,9 @@ class Coverage:
     unresolved: int  # slopes of which the error bound is too wide to say anything
     slopes: int
     miss_probability: float
+    wrong: tuple[tuple[int, ...], ...] = ()  # the checked entries that disagree, by index
+    right: tuple[tuple[int, ...], ...] = ()  # those that agree
+    hidden: tuple[tuple[int, ...], ...] = ()  # those of which noise hides the slope
 
     @property
     def complete(self) -> bool:
@@ -72,6 +76,19 @@ class Coverage:
         )
 
     @property
+    def mistakes(self) -> str:
+        """Which of the checked entries are wrong, naming the fewer of the wrong and the right."""
+        if not self.wrong:
+            return ""
+        count, of = len(self.wrong), f" of argument {self.argument}" if self.argument else ""
+        total = count + len(self.right)
+        if not self.right:
+            return f"Wrong: all {total} checked entries{of}." if total > 1 else ""
+        if count <= len(self.right):
+            return f"Wrong: {count} of {total} checked entries{of}: {listed(self.wrong)}."
+        return f"Wrong: {count} of {total} checked entries{of}; right: {listed(self.right)}."
+
+    @property
     def sentence(self) -> str:
         where = f"argument {self.argument}: " if self.argument else ""
         if self.complete:
@@ -83,6 +100,7 @@ class Coverage:
                 f" coordinates; {self.chance}"
             )
         blurred = f"; {self.unresolved} of {self.slopes} slopes drown in noise"
+        blurred += f" ({listed(self.hidden)})" if self.hidden else ""
         return f"Checked {where}{looked}{blurred if self.unresolved else ''}."
 
 
@@ -137,12 +155,14 @@ class Report:
         """The sentences of `print(report)`."""
         return [
             f"{self.verdict}: {self.reason}",
-            worst_sentence(self.worst, self.verdict),
+            worst_sentence(self.worst, self.verdict, self.kind),
+            *(c.mistakes for c in self.coverage if self.verdict == FAIL),
             f"Suspected: {self.suspicion}." if self.suspicion else "",
             *(c.sentence for c in self.coverage),
-            *(f"Witness {name}: {said}." for name, said in self.witnesses),
+            *witness_sentences(self.witnesses),
             *self.notes,
-            f"{self.evaluations} calls of f; repeat with rng={self.seed} ({self.platform}).",
+            f"{counted(self.evaluations, 'call')} of f; repeat with rng={self.seed}"
+            f" ({self.platform}).",
         ]
 
     @property
@@ -174,15 +194,52 @@ class Report:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
-def worst_sentence(worst: Entry | None, verdict: str) -> str:
+WITHOUT_SLOPE = ("discontinuity", "kink", "rough", "non-finite", "NaN")
+
+
+def worst_sentence(worst: Entry | None, verdict: str, kind: str) -> str:
     """Both values of the worst entry, and how far apart they are."""
     if worst is None:
         return ""
     head = {FAIL: "Worst entry", UNDECIDED: "In question"}.get(verdict, "Largest discrepancy")
-    values = f"candidate {number(worst.candidate)}, reference {number(worst.reference)}"
+    candidate = f"{head}: {worst.name}: candidate {number(worst.candidate)}"
+    if verdict == UNDECIDED and kind in WITHOUT_SLOPE:
+        return f"{candidate}, and no slope to compare it with."
     bound = f" ± {worst.bound:.1e}" if math.isfinite(worst.bound) else " (no bound)"
     excess = "" if verdict == UNDECIDED else f"; error {worst.excess:.3g} × tolerance"
-    return f"{head}: {worst.name}: {values}{bound}{excess}."
+    return f"{candidate}, reference {number(worst.reference)}{bound}{excess}."
+
+
+def witness_sentences(witnesses: tuple[tuple[str, str], ...]) -> list[str]:
+    """One sentence for all witnesses that say the same."""
+    names: dict[str, list[str]] = {}
+    for name, said in witnesses:
+        names.setdefault(said, []).append(name)
+    return [
+        f"Witness {first}: {said}{''.join(f'; {name}: the same' for name in others)}."
+        for said, (first, *others) in names.items()
+    ]
+
+
+def listed(indices: tuple[tuple[int, ...], ...]) -> str:
+    """The first few entries by name.
+
+    Examples
+    --------
+    >>> listed(((3,), (5,))), listed(((0, 1),) * 9)[-12:]
+    ('grad[3], grad[5]', 'and 3 others')
+    """
+    shown = ", ".join(entry_name(index) for index in indices[:NAMED])
+    more = len(indices) - NAMED
+    return f"{shown} and {counted(more, 'other')}" if more > 0 else shown
+
+
+def entry_name(index: tuple[int, ...]) -> str:
+    return f"grad[{', '.join(map(str, index))}]" if index else "grad"
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float) -> str:

@@ -16,6 +16,7 @@ Names = npt.NDArray[np.str_]
 SAFETY = 8.0  # the candidate may lie this many error bounds from the reference
 RESOLVED = 0.05  # a bound wider than this share of the slope says nothing
 AGREE, DIFFER, UNRESOLVED, NAN, OUTSIDE = "agree", "differ", "unresolved", "NaN", "outside"
+DISPUTED = "disputed"  # unresolved, and calcbench's reverse mode gives another value
 
 # What makes the whole undecided, in this order; {} is where.
 REASONS = {
@@ -24,8 +25,16 @@ REASONS = {
     JUMP: "f jumps at x: it does not come back to f(x) as the step shrinks, so there is no slope",
     KINK: "f has a kink at x, or closer to x than any usable step",
     ROUGH: "the differences of f do not settle at any step: no one-sided slope at x",
+    DISPUTED: "the noise of f hides a slope for which reverse mode and the gradient disagree",
 }
-KINDS = {NAN: "NaN", NONFINITE: "non-finite", JUMP: "discontinuity", KINK: "kink", ROUGH: "rough"}
+KINDS = {
+    NAN: "NaN",
+    NONFINITE: "non-finite",
+    JUMP: "discontinuity",
+    KINK: "kink",
+    ROUGH: "rough",
+    DISPUTED: "disputed",
+}
 
 
 @dataclass(frozen=True)
@@ -201,7 +210,9 @@ def decide_agreement(comparisons: list[Comparison]) -> Decision:
     if 2 * blurred > len(words):
         text = f"the noise of f hides its slope in {blurred} of {len(words)} comparisons."
         return Decision(UNDECIDED, "noise", text, *found)
-    text = f"the gradient agrees with the differences of f in all {len(words)} comparisons."
+    seen = f"{len(words) - blurred} of" if blurred else "all"
+    text = f"the gradient agrees with the differences of f in {seen} {len(words)} comparisons"
+    text += f"; the noise of f hides its slope in the other {blurred}." if blurred else "."
     return Decision(PASS, "agreement", text, *found)
 
 
@@ -229,8 +240,12 @@ def miss_probability(
 
     An entry is seen if its coordinate was checked with that precision, or if the error would have
     left the tolerance along some random direction. An entry that is zero counts as in error
-    when it should have had the typical size.
+    when it should have had the typical size; where all are zero there is no such size.
     """
+    moving = np.any(matrix != 0, axis=1)
+    matrix = matrix[moving]
+    if not matrix.size:
+        return 0.0
     with np.errstate(all="ignore"):
         weights = np.abs(matrix) * scales
         typical = np.sqrt((weights**2).mean(axis=1, keepdims=True))
@@ -239,5 +254,5 @@ def miss_probability(
     for comparison in comparisons:
         reach = np.abs(comparison.direction) / scales
         # The right value itself may sit anywhere within its tolerance.
-        seen |= error * reach > 2 * comparison.tolerance[:, None]
-    return float(1 - seen.mean()) if seen.size else 0.0
+        seen |= error * reach > 2 * comparison.tolerance[moving, None]
+    return float(1 - seen.mean())

@@ -1,7 +1,7 @@
 """The two modes of calcbench as further witnesses, where f can be traced."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,15 @@ import numpy.typing as npt
 from calcbench.verification.calls import first_line
 from calcbench.verification.differences import SMOOTH
 from calcbench.verification.inputs import FloatArray, Problem
-from calcbench.verification.verdicts import Comparison
+from calcbench.verification.verdicts import DISPUTED, UNRESOLVED, Comparison
 
 
 Array = npt.NDArray[np.float64]
 Jvp = Callable[..., tuple[Any, Any]]
 Vjp = Callable[..., tuple[Any, Any]]
+
+AGREES = "agrees with the differences"
+ROUNDING = 16  # units of rounding of the largest entry that any other may be off by
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def agreement(comparisons: list[Comparison], slopes: list[Array], weights: Array
         checked += int(smooth.any())
     if not checked:
         return "no smooth direction to compare in"
-    return f"agrees with the differences along {checked} random directions"
+    return f"{AGREES} along {checked} random directions"
 
 
 def weighted(comparison: Comparison, weights: Array | None) -> tuple[Array, Array]:
@@ -112,6 +115,26 @@ def weighted(comparison: Comparison, weights: Array | None) -> tuple[Array, Arra
     if weights is None:
         return reference, tolerance
     return np.array([weights @ reference]), np.array([np.abs(weights) @ tolerance])
+
+
+def disputed(
+    comparison: Comparison, testimonies: list[Testimony], matrix: Array, eps: float
+) -> Comparison:
+    """The comparison with unresolved slopes disputed where reverse mode denies the candidate.
+
+    Only a mode that agrees with the differences elsewhere is believed, and only beyond what the
+    rounding of the largest entry may leave in any other.
+    """
+    j = comparison.coordinate
+    believed = [t for t in testimonies if t.row is not None and t.said.startswith(AGREES)]
+    if j is None or not believed or not comparison.has(UNRESOLVED):
+        return comparison
+    ours, theirs = flat(believed[0].weights) @ matrix, flat(believed[0].row)
+    rounding = ROUNDING * eps * np.abs(theirs).max()
+    if abs(ours[j] - theirs[j]) <= np.sqrt(eps) * abs(theirs[j]) + rounding:
+        return comparison
+    outcome = np.where(comparison.outcome == UNRESOLVED, DISPUTED, comparison.outcome)
+    return replace(comparison, outcome=outcome)
 
 
 def suspicious_columns(testimony: Testimony, matrix: Array, scales: Array, count: int) -> list[int]:
