@@ -413,6 +413,12 @@ def test_the_entries_of_a_jacobian_and_of_a_second_argument_are_named():
     assert "checked entries of argument 1: grad[0, 1, 1], grad[1, 1, 1]." in str(report)
 
 
+def test_a_report_where_nothing_was_tolerated_prints():
+    report = check(lambda x: np.exp(x[0]), np.exp, np.array([709.7]))
+    assert repr(report) == "<Report undecided: non-finite, worst grad[0] at inf × tolerance>"
+    assert report.to_dict()["worst"]["excess"] == "Infinity"
+
+
 @pytest.mark.parametrize("name", ["kink", "jump"])
 def test_no_reference_is_printed_where_there_is_no_slope(name):
     f = {"kink": np.abs, "jump": np.floor}[name]
@@ -560,6 +566,12 @@ def test_a_mode_that_disagrees_is_named(monkeypatch):
     assert report.ok  # the differences decide
     for _, said in report.witnesses:
         assert said.startswith("disagrees with the differences: ")
+
+
+def test_the_modes_hear_a_function_that_returns_a_list():
+    report = verify(lambda x: [x[0] * x[1], x[1]], lambda x: [[x[1], x[0]], [0.0, 1.0]], X[:2])
+    assert report.ok
+    assert {said[:6] for _, said in report.witnesses} == {"agrees"}
 
 
 def test_what_cannot_be_traced_is_checked_by_differences_alone(monkeypatch):

@@ -293,7 +293,7 @@ def test_a_transposed_jacobian_is_recognised_by_its_shape():
 @pytest.mark.parametrize(
     ("result", "hint"),
     [
-        (lambda x: grad(x)[:, None], r": return g.reshape((3,))."),
+        (lambda x: grad(x)[:, None], ": return g.reshape((3,)) if the entries are in that order."),
         (lambda x: np.ones((5, 3)), ": sum over the leading axes"),
         (lambda x: 1.0, "that of the argument (3,)."),
     ],

@@ -93,7 +93,10 @@ def read_point(value: Any, where: str) -> Any:
     try:
         array = np.array(value)
     except ValueError as error:
-        raise DTypeError(f"{where} is a {kind_of(value)} that is no array: {error}") from None
+        raise DTypeError(
+            f"{where} is a {kind_of(value)} that is no array; pass several arguments of f as a"
+            f" tuple. NumPy says: {error}"
+        ) from None
     if array.dtype.name not in FLOATS:
         raise DTypeError(
             f"{where} has dtype {array.dtype.name}; expected float64 or float32."
@@ -214,13 +217,12 @@ def shape_sentence(
 def shape_hint(found: tuple[int, ...], output: tuple[int, ...], point: tuple[int, ...]) -> str:
     """What the shape of a gradient suggests, as the end of a sentence."""
     expected = output + point
-    squeezed = tuple(n for n in found if n != 1)
     if found == point + output:
         return ": the two are in the wrong order (transposed Jacobian)."
     if found == expected[::-1]:
         return ": it looks transposed."
-    if squeezed == tuple(n for n in expected if n != 1):
-        return f": return g.reshape({expected})."
+    if np.prod(found) == np.prod(expected):
+        return f": return g.reshape({expected}) if the entries are in that order."
     if len(found) > len(expected) and found[len(found) - len(expected) :] == expected:
         return ": sum over the leading axes, along which the argument was repeated."
     return "."

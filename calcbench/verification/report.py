@@ -32,9 +32,9 @@ class Entry:
 
     @property
     def excess(self) -> float:
-        if math.isnan(self.error):
-            return math.inf
-        return self.error / self.tolerance if self.error else 0.0
+        if self.error == 0:
+            return 0.0
+        return self.error / self.tolerance if self.tolerance > 0 <= self.error else math.inf
 
     @property
     def name(self) -> str:
@@ -157,7 +157,7 @@ class Report:
             f"{self.verdict}: {self.reason}",
             worst_sentence(self.worst, self.verdict, self.kind),
             *(c.mistakes for c in self.coverage if self.verdict == FAIL),
-            f"Suspected: {self.suspicion}." if self.suspicion else "",
+            f"Suspected: {self.suspicion}{full_stop(self.suspicion)}" if self.suspicion else "",
             *(c.sentence for c in self.coverage),
             *witness_sentences(self.witnesses),
             *self.notes,
@@ -236,6 +236,10 @@ def listed(indices: tuple[tuple[int, ...], ...]) -> str:
 
 def entry_name(index: tuple[int, ...]) -> str:
     return f"grad[{', '.join(map(str, index))}]" if index else "grad"
+
+
+def full_stop(text: str) -> str:
+    return "" if text.endswith("?") else "."
 
 
 def counted(count: int, noun: str) -> str:

@@ -53,7 +53,8 @@ def restriction(f: Callable[..., Any], problem: Problem, argnum: int) -> Callabl
     def of_one(value: Any) -> Any:
         arguments = problem.fresh()
         arguments[argnum] = value
-        return f(*arguments)
+        result = f(*arguments)
+        return np.array(result) if isinstance(result, list) else result
 
     return of_one
 
