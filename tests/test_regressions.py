@@ -256,3 +256,40 @@ def test_what_numpy_would_not_take_is_named(name: str) -> None:
     f, message = REFUSED[name]
     with pytest.raises(cb.CalcbenchError, match=message):
         cb.grad(lambda x: np.sum(f(x)))(np.ones(2))
+
+
+# --- branches not taken, below sums, products and factorisations -------------------------------
+
+UNREACHED: dict[str, Function] = {
+    "sum": lambda x: np.sqrt(np.sum(cb.relu(x))),
+    "mean": lambda x: np.sqrt(np.mean(cb.relu(x))),
+    "two sums": lambda x: np.sqrt(np.sum(cb.relu(x)) + np.sum(cb.relu(x) ** 2)),
+    "matmul": lambda x: np.sum(np.sqrt(np.array([[1.0, -2.0], [3.0, 1.0]]) @ cb.relu(x))),
+    "einsum": lambda x: np.cbrt(np.einsum("i,i", cb.relu(x), np.array([1.0, -1.0]))),
+    "max": lambda x: np.sqrt(np.max(cb.relu(x))),
+    "prod": lambda x: np.sqrt(np.prod(cb.relu(x))),
+    "cumsum": lambda x: np.sum(np.sqrt(np.cumsum(cb.relu(x)))),
+    "sort": lambda x: np.sum(np.sqrt(np.sort(cb.relu(x)))),
+    "det": lambda x: np.sqrt(np.linalg.det(np.diag(cb.relu(x)))),
+    "root of a branch": lambda x: np.sqrt(np.sum(np.where(x > 0, np.sqrt(x), 0.0))),
+}
+
+
+@pytest.mark.parametrize("name", UNREACHED)
+def test_a_sum_of_branches_not_taken_has_slope_0_in_both_modes(name: str) -> None:
+    x = np.array([-1.0, -2.0])
+    for slope in both_modes(UNREACHED[name], x):
+        np.testing.assert_array_equal(slope, np.zeros(2))
+    np.testing.assert_array_equal(cb.hessian(UNREACHED[name])(x), np.zeros((2, 2)))
+
+
+def test_one_branch_taken_is_enough_for_the_slope_of_the_sum() -> None:
+    for slope in both_modes(UNREACHED["sum"], np.array([-1.0, 4.0])):
+        np.testing.assert_allclose(slope, [0.0, 0.25])
+    for slope in both_modes(UNREACHED["sum"], np.array([1.0, 3.0])):
+        np.testing.assert_allclose(slope, [0.25, 0.25])
+
+
+def test_a_sum_that_is_0_and_varies_keeps_its_infinite_slope() -> None:
+    for slope in both_modes(lambda x: np.sqrt(np.sum(cb.relu(x)) - 2), [2.0]):
+        assert slope == [math.inf]

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from calcbench.graph.activity import partials_of, varied
+from calcbench.graph.activity import leading, partials_of, varied
 from calcbench.graph.checker import float_positions
+from calcbench.graph.comparison import not_equal
+from calcbench.graph.elementwise import convert
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
 from calcbench.graph.lifting import Value
 from calcbench.graph.masks import combine, materialise, or_zeros, scale
 from calcbench.graph.primitive import Masked
 from calcbench.graph.rewriting import simplify
+from calcbench.graph.structural import broadcast, full, sum_, zeros
 
 
 def jvp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
@@ -82,16 +85,22 @@ def _tangent_input(graph: Graph, builder: Builder, position: int) -> Value:
 def _sweep(builder: Builder, count: int, tangents: dict[int, Any]) -> None:
     """Walk the first `count` nodes upward, adding a tangent for each that varies."""
     active = varied(builder.nodes, builder.types, tangents, range(count))
+    exposed = leading(builder.nodes, active, count)
     for index in range(count):
         if index in active and index not in tangents:
             builder.here = builder.origins[index]
-            pushed = _push(builder, index, tangents, active)
+            pushed = _push(builder, index, tangents, active, index in exposed)
             if pushed is not None:
                 tangents[index] = pushed
 
 
-def _push(builder: Builder, index: int, tangents: dict[int, Any], active: set[int]) -> Any:
-    """The tangent of one node: a value, a `Masked`, or None."""
+def _push(
+    builder: Builder, index: int, tangents: dict[int, Any], active: set[int], exposed: bool
+) -> Any:
+    """The tangent of one node: a value, a `Masked`, or None.
+
+    Masks pass through sums, products and factorisations only where an infinite partial may follow.
+    """
     node = builder.nodes[index]
     row: Any = node.row
     params = dict(node.params)
@@ -101,8 +110,24 @@ def _push(builder: Builder, index: int, tangents: dict[int, Any], active: set[in
         partials = partials_of(row, z, operands, [i in active for i in node.operands], params)
         return _total(scale(p, t) for p, t in _pairs(partials, arriving))
     if row.kind == "multilinear":
-        return _total(_replaced(row, operands, i, t, params) for i, t in enumerate(arriving))
-    return row.jvp(z, operands, [materialise(t) for t in arriving], **params)
+        return _total(
+            _replaced(row, operands, i, t, params, exposed) for i, t in enumerate(arriving)
+        )
+    pushed = row.jvp(z, operands, [materialise(t) for t in arriving], **params)
+    return _masked_whole(pushed, arriving) if exposed else pushed
+
+
+def _masked_whole(pushed: Any, arriving: Sequence[Any]) -> Any:
+    """Exactly 0 where every operand's tangent is masked throughout."""
+    masks = [t.mask for t in arriving if isinstance(t, Masked)]
+    if pushed is None or len(masks) < sum(t is not None for t in arriving):
+        return pushed
+    counts = [convert(m, dtype=pushed.type.dtype) for m in masks]
+    total = _total(sum_(c, axes=tuple(range(c.type.ndim))) if c.type.ndim else c for c in counts)
+    reached = not_equal(total, zeros(total))
+    if pushed.type.ndim:
+        reached = broadcast(reached, dims=(), shape=pushed.type.shape)
+    return Masked(reached, pushed)
 
 
 def _pairs(partials: Sequence[Any], arriving: Sequence[Any]) -> list[tuple[Any, Any]]:
@@ -117,16 +142,30 @@ def _total(terms: Any) -> Any:
     return total
 
 
-def _replaced(row: Any, operands: list[Value], position: int, tangent: Any, params: Any) -> Any:
+def _replaced(
+    row: Any, operands: list[Value], position: int, tangent: Any, params: Any, exposed: bool
+) -> Any:
     """The row itself with one operand replaced by its tangent."""
     if tangent is None:
         return None
-    if isinstance(tangent, Masked) and "structural" in row.facts:
+    if not isinstance(tangent, Masked):
+        return _apply(row, operands, position, tangent, params)
+    if "structural" in row.facts:
         return Masked(
             _apply(row, operands, position, tangent.mask, params),
             _apply(row, operands, position, tangent.value, params),
         )
-    return _apply(row, operands, position, materialise(tangent), params)
+    value = _apply(row, operands, position, materialise(tangent), params)
+    if not exposed:
+        return value
+    return Masked(_reached(row, operands, position, tangent.mask, params), value, zeroed=True)
+
+
+def _reached(row: Any, operands: list[Value], position: int, mask: Value, params: Any) -> Any:
+    """Which results some unmasked entry reaches: a sum of branches not taken is exactly 0."""
+    counts = convert(mask, dtype=operands[position].type.dtype)
+    reached = _apply(row, [full(v, 1) for v in operands], position, counts, params)
+    return not_equal(reached, zeros(reached))
 
 
 def _apply(row: Any, operands: list[Value], position: int, operand: Any, params: Any) -> Any:

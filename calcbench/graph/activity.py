@@ -49,6 +49,15 @@ def exposed(
     return found
 
 
+def leading(nodes: Sequence[Node], active: set[int], count: int) -> set[int]:
+    """The ids whose tangent may meet an infinite partial further up: what singular rows read."""
+    found: set[int] = set()
+    for index in range(count - 1, -1, -1):
+        if index in active and (index in found or "singular" in nodes[index].row.facts):
+            found.update(nodes[index].operands)
+    return found
+
+
 def partials_of(
     row: Any, z: Any, operands: Sequence[Any], active: Sequence[bool], params: Any
 ) -> Any:
