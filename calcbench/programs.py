@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from calcbench.graph.arraytype import DerivativeError, DTypeError
+from calcbench.graph.conventions import kink_convention
 from calcbench.graph.evaluation import GuardMiss, Plan
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph
@@ -136,6 +138,25 @@ def with_outputs(graph: Graph, outputs: Sequence[int]) -> Graph:
     return simplify(
         Graph(graph.nodes, graph.types, graph.inputs, kept, graph.guards, graph.origins)
     )
+
+
+def begin(
+    paths: Paths,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    argnums: Argnums,
+    kink: str | None,
+    owned: bool = False,
+) -> tuple[Arguments, Path, Session]:
+    """A call's arguments, the path recorded for them and that path started there.
+
+    With `owned`, the arguments and what the function captured are copied.
+    """
+    with nullcontext() if kink is None else kink_convention(kink):
+        arguments = arguments_of(paths, args, kwargs, argnums)
+        if owned:
+            arguments = arguments._replace(leaves=[own(v) for v in arguments.leaves])
+        return arguments, *start(paths, arguments, owned)
 
 
 # --- arguments and results -------------------------------------------------------------------

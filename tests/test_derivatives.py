@@ -216,6 +216,44 @@ def test_derivatives_up_to_the_sixth_order_are_sympys(name, n):
     np.testing.assert_allclose(cb.derivative(ours, n)(0.7), expected, rtol=1e-12, atol=1e-13)
 
 
+def power(x, n, y):
+    return y * x**n
+
+
+def test_products_differentiate_the_arguments_that_are_asked_for():
+    args = (2.0, 3, 5.0)  # an integer among them carries no tangent
+    _, slope = cb.jvp(power, args, 1.0, argnums=0)
+    assert slope == 5 * 3 * 2.0**2
+    _, slope = cb.jvp(power, args, (1.0, 1.0), argnums=(2, 0))
+    assert slope == 2.0**3 + 60
+    assert cb.vjp(power, *args, argnums=0)[1](1.0) == 60
+    assert cb.vjp(power, *args, argnums=(-1,))[1](2.0) == (16.0,)
+    assert cb.vjp(power, *args, argnums=(2, 0))[1](1.0) == (8.0, 60.0)
+    assert cb.hvp(power, args, 1.0, argnums=0) == 5 * 6 * 2.0
+    assert cb.hvp(power, args, (1.0,), argnums=(0,)) == (60.0,)
+    assert cb.hvp(power, args, (1.0, 0.0), argnums=(0, 2)) == (60.0, 12.0)
+
+
+@pytest.mark.parametrize("product", [cb.jvp, cb.hvp])
+def test_one_tangent_belongs_to_each_argument_asked_for(product):
+    with pytest.raises(cb.DerivativeError, match="expected 2 leaves"):
+        product(power, (2.0, 3, 5.0), (1.0,), argnums=(0, 2))
+    with pytest.raises(cb.DTypeError, match="argument n has dtype int64"):
+        product(power, (2.0, 3, 5.0), (1.0, 1.0, 1.0))
+    with pytest.raises(cb.DerivativeError, match="argnums=3"):
+        product(power, (2.0, 3, 5.0), 1.0, argnums=3)
+
+
+def test_the_order_may_be_an_integer_of_numpy():
+    assert cb.derivative(lambda x: x**3, np.int64(2))(2.0) == 12.0
+
+
+@pytest.mark.parametrize("function", [cb.grad, cb.value_and_grad, cb.hessian])
+def test_a_result_that_is_no_scalar_says_what_to_do(function):
+    with pytest.raises(cb.DerivativeError, match=r"got \(f64\[3\]\); sum the result \(np.sum\)"):
+        function(lambda x: x)(X)
+
+
 def test_nesting():
     def inner(x):
         return x * cb.grad(lambda y: x * y**2)(x)  # 2 x^3

@@ -40,7 +40,8 @@ lower/compiler
 lower/fused lower/sweeps
 lower/engines
 programs functions
-derivatives subgradients
+compositions
+derivatives jacobians products subgradients
 verification/calls verification/directions verification/extrapolation verification/report
 verification/diagnosis verification/inputs verification/ladder
 verification/differences verification/observation

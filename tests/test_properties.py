@@ -14,7 +14,7 @@ from hypothesis import assume, given, strategies as st
 from rounding import agree
 
 import calcbench as cb
-from calcbench import derivatives, testing
+from calcbench import compositions, testing
 from calcbench.graph import elementwise, structural
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Builder, Graph
@@ -471,7 +471,7 @@ def test_a_checker_bites_on_a_wrong_transform(transform, says, monkeypatch):
 
     check = TRANSFORM_BITES[transform][says]
     check(function)
-    monkeypatch.setattr(derivatives, transform, spoiled(getattr(derivatives, transform)))
+    monkeypatch.setattr(compositions, transform, spoiled(getattr(compositions, transform)))
     with pytest.raises(AssertionError, match=says):
         check(lambda x: function(x))
 

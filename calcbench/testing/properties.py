@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from calcbench.derivatives import hvp, jacobian, jvp, trace, vjp
+from calcbench.derivatives import trace
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.serialisation import graph_from_json, graph_to_json
 from calcbench.graph.trees import leaves_of
+from calcbench.jacobians import jacobian
+from calcbench.products import hvp, jvp, vjp
 
 
 Function = Callable[..., Any]

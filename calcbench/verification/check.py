@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from calcbench.derivatives import jvp, vjp
+from calcbench.products import jvp, vjp
 from calcbench.verification.calls import Counter
 from calcbench.verification.conclusion import Finding, conclude, stopped
 from calcbench.verification.directions import largest_entries, place_of, random_direction

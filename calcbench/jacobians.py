@@ -1,0 +1,194 @@
+"""Whole matrices of derivatives: one sweep per entry of the input or of the output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from calcbench.compositions import ReverseProgram, hessian_product, jacobian_program
+from calcbench.graph.arraytype import DerivativeError
+from calcbench.graph.lifting import Value
+from calcbench.graph.paths import Paths
+from calcbench.programs import Argnums, Session, argument_tree, begin, result_tree
+
+
+Function = Callable[..., Any]
+
+
+def jacobian(
+    function: Function,
+    argnums: Argnums = 0,
+    mode: str = "auto",
+    *,
+    kink: str | None = None,
+    cache: bool = True,
+) -> Function:
+    """The Jacobian, in numerator layout: shape out.shape + in.shape.
+
+    Parameters
+    ----------
+    function, argnums, kink, cache
+        As in `grad`; the result may have any shape.
+    mode : {"auto", "forward", "reverse"}
+        One sweep per input entry, or one per output entry; auto takes the fewer.
+
+    Returns
+    -------
+    callable
+        Called like `function`; returns one block per result and argument, nested alike.
+
+    Raises
+    ------
+    DerivativeError, DTypeError, TraceError
+        If the function cannot be differentiated, or the mode is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import calcbench as cb
+    >>> cb.jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    if mode not in ("auto", "forward", "reverse"):
+        raise DerivativeError(f"mode must be 'auto', 'forward' or 'reverse', got {mode!r}")
+    paths = Paths(function, lambda graph, wrt: jacobian_program(graph, wrt, mode), cache=cache)
+
+    @wraps(function, updated=())
+    def full_jacobian(*args: Any, **kwargs: Any) -> Any:
+        arguments, path, session = begin(paths, args, kwargs, argnums, kink)
+        graph = path.trace.graph
+        ins = [graph.types[graph.inputs[p]] for p in paths.positions(arguments)]
+        outs = [graph.types[i] for i in graph.outputs]
+        blocks = _blocks(session, ins, outs)
+        rows = [argument_tree(arguments, argnums, row) for row in blocks]
+        return result_tree(path.trace, rows, static=False)
+
+    return full_jacobian
+
+
+def jacfwd(function: Function, argnums: Argnums = 0, **options: Any) -> Function:
+    """`jacobian` with ``mode="forward"``: one forward sweep per input entry.
+
+    Parameters
+    ----------
+    function, argnums, **options
+        As in `jacobian`.
+
+    Returns
+    -------
+    callable
+        As from `jacobian`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import calcbench as cb
+    >>> cb.jacfwd(lambda x: np.array([x, x**2]))(3.0)
+    array([1., 6.])
+    """
+    return jacobian(function, argnums, "forward", **options)
+
+
+def jacrev(function: Function, argnums: Argnums = 0, **options: Any) -> Function:
+    """`jacobian` with ``mode="reverse"``: one reverse sweep per output entry.
+
+    Parameters
+    ----------
+    function, argnums, **options
+        As in `jacobian`.
+
+    Returns
+    -------
+    callable
+        As from `jacobian`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import calcbench as cb
+    >>> cb.jacrev(np.prod)(np.array([2.0, 3.0]))
+    array([3., 2.])
+    """
+    return jacobian(function, argnums, "reverse", **options)
+
+
+def hessian(
+    function: Function, argnums: Argnums = 0, *, kink: str | None = None, cache: bool = True
+) -> Function:
+    """The matrix of second derivatives of a scalar function, forward over reverse.
+
+    Parameters
+    ----------
+    function, argnums, kink, cache
+        As in `grad`.
+
+    Returns
+    -------
+    callable
+        Called like `function`; returns shape in.shape + in.shape; a tuple of tuples of blocks if
+        `argnums` is a tuple.
+
+    Raises
+    ------
+    DerivativeError, DTypeError, TraceError
+        As in `grad`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import calcbench as cb
+    >>> cb.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 2.0]))
+    array([[0., 4.],
+           [4., 2.]])
+    """
+    paths = Paths(function, hessian_product, cache=cache)
+
+    @wraps(function, updated=())
+    def full_hessian(*args: Any, **kwargs: Any) -> Any:
+        arguments, path, session = begin(paths, args, kwargs, argnums, kink)
+        graph = path.trace.graph
+        ins = [graph.types[graph.inputs[p]] for p in paths.positions(arguments)]
+        rows = [argument_tree(arguments, argnums, row) for row in _blocks(session, ins, ins)]
+        return argument_tree(arguments, argnums, rows)
+
+    return full_hessian
+
+
+def _blocks(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[list[Any]]:
+    """Per output, per wanted input, the block of shape out.shape + in.shape."""
+    if isinstance(session.program, ReverseProgram):
+        sweeps = [_sweeps(session, outs, rank, ins) for rank in range(len(outs))]
+        return [
+            [_stacked(rows, 0, o, i) for rows, i in zip(per_in, ins, strict=True)]
+            for per_in, o in zip(sweeps, outs, strict=True)
+        ]
+    sweeps = [_sweeps(session, ins, rank, outs) for rank in range(len(ins))]
+    return [
+        [_stacked(sweeps[rank][k], -1, o, i) for rank, i in enumerate(ins)]
+        for k, o in enumerate(outs)
+    ]
+
+
+def _sweeps(
+    session: Session, seeded_types: Sequence[Any], rank: int, results: Sequence[Any]
+) -> list[list[Any]]:
+    """One sweep per entry of the seed `rank`; the results, grouped by output."""
+    found: list[list[Any]] = [[] for _ in results]
+    for entry in range(seeded_types[rank].size):
+        seeds = [np.zeros(t.shape, t.dtype) for t in seeded_types]
+        seeds[rank].reshape(-1)[entry] = 1
+        for column, result in zip(found, session.finish([s[()] for s in seeds]), strict=True):
+            column.append(result)
+    return found
+
+
+def _stacked(parts: list[Any], axis: int, out: Any, into: Any) -> Any:
+    shape = (*out.shape, *into.shape)
+    if not parts:
+        return np.zeros(shape, out.dtype)
+    stacked = np.reshape(np.stack(parts, axis), shape)
+    return stacked if isinstance(stacked, Value) else stacked[()]
