@@ -219,15 +219,18 @@ def taylor_exponents(graph: Graph, xs: Values, seed: int, push: Transform = cb.j
             return run(*[mpmath.mpf(float(x)) + h * int(d) for x, d in zip(xs, dx, strict=True)])
 
         terms = mpmath.taylor(line, 0, 4)
-        _exponent(line, [terms[0], first], terms, float(e))
-        _exponent(line, [terms[0], first, second / 2], terms, float(e2))
+        _exponent(line, [terms[0], first], terms, [float(e)])
+        _exponent(line, [terms[0], first, second / 2], terms, [float(e), float(e2)])
 
 
-def _exponent(line: Any, stated: Sequence[Any], terms: Sequence[Any], error: float) -> None:
+def _exponent(
+    line: Any, stated: Sequence[Any], terms: Sequence[Any], errors: Sequence[float]
+) -> None:
     steps = [mpmath.mpf(10) ** -k for k in (4, 4.5, 5, 5.5, 6)]
     order = len(stated)
     leads, next_ = abs(terms[order]), abs(terms[order + 1])
-    if not (leads * steps[-1] > 1e3 * error and next_ * steps[0] < 0.01 * leads):
+    lost = [leads * steps[-1] ** (order - k) <= 1e2 * e for k, e in enumerate(errors, start=1)]
+    if any(lost) or not next_ * steps[0] < 0.01 * leads:
         return  # the next term vanishes, or is lost in the rounding of the stated ones
     polynomial = [mpmath.mpf(float(t)) if k else t for k, t in enumerate(stated)]
     rests = [abs(line(h) - mpmath.polyval(polynomial[::-1], h)) for h in steps]
