@@ -45,11 +45,12 @@ def symbol(name: str, kind: str) -> sp.Symbol:
 
 
 def away_from_jumps(derivative: sp.Expr) -> sp.Expr:
-    """The derivative where no step function jumps: floor' = ceiling' = 0 and no Dirac delta."""
+    """The derivative where no step function jumps: a step has slope 0 and no Dirac delta."""
 
     def is_step(node: Any) -> bool:
         inner = node.expr if isinstance(node, sp.Subs) else node
-        steps = (sp.floor, sp.ceiling)
+        # SymPy leaves that of sign open where it does not know the argument to be real.
+        steps = (sp.floor, sp.ceiling, sp.sign)
         return isinstance(inner, sp.Derivative) and isinstance(inner.expr, steps)
 
     for kind in (sp.Subs, sp.Derivative, sp.DiracDelta):

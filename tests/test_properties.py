@@ -220,6 +220,12 @@ def test_29_both_modes_are_sympys_derivative_at_fifty_digits(problem):
     properties_of.is_sympys_derivative(*problem)
 
 
+def test_29_holds_where_sympy_cannot_tell_that_the_argument_of_a_sign_is_real():
+    x = cb.var("x")
+    graph = cb.as_graph(np.cbrt(1.55 + 1.45 * np.tanh(np.arccos(0.9 * np.tanh(x)))))
+    properties_of.is_sympys_derivative(graph, [np.float64(0.0)], 0)
+
+
 ANALYTIC = """
     add subtract multiply negative divide reciprocal square power sqrt exp exp2 expm1 log log1p sin
     cos tan sinh cosh tanh arcsin arctan arcsinh arctanh matmul sum cumsum prod cumprod reshape
