@@ -93,9 +93,14 @@ def test_5_to_7_sums_products_and_quotients(pair, a, b):
     def h(x):
         return g(x) ** 2 + 1.0
 
-    df, dh = jacobians(x, f, h)
+    jacobians(x, f, h)
+    assume(np.max(np.abs(f(x))) < 1e3 and np.max(h(x)) < 1e3)
+    sum_product_and_quotient_rules(f, h, x, a, b)
+
+
+def sum_product_and_quotient_rules(f, h, x, a, b):
+    df, dh = cb.jacobian(f)(x), cb.jacobian(h)(x)
     fx, hx = f(x)[:, None], h(x)[:, None]
-    assume(np.max(np.abs(fx)) < 1e3 and np.max(hx) < 1e3)
     rules = {
         "sum": (lambda x: a * f(x) + b * h(x), a * df + b * dh),
         "product": (lambda x: f(x) * h(x), df * hx + fx * dh),
@@ -128,6 +133,10 @@ INVERSES = {
 @pytest.mark.parametrize("name", INVERSES)
 @given(arrays((3,), kinds=SMOOTH).map(np.tanh))
 def test_9_the_jacobian_of_an_inverse_is_the_inverse(name, x):
+    inverses_have_inverse_jacobians(name, x)
+
+
+def inverses_have_inverse_jacobians(name, x):
     f, inverse = INVERSES[name]
     product = cb.jacobian(inverse)(f(x)) @ cb.jacobian(f)(x)
     agree(product, np.eye(3), 1e-13, name)
@@ -480,6 +489,35 @@ def test_a_checker_bites_on_a_wrong_transform(transform, says, monkeypatch):
     monkeypatch.setattr(compositions, transform, spoiled(getattr(compositions, transform)))
     with pytest.raises(AssertionError, match=says):
         check(lambda x: function(x))
+
+
+# Rows of which a wrong rule breaks the algebra, by what the failure says (a f is a product too).
+ALGEBRA_BITES = {
+    "sum": ("add", lambda z, x, y: (1, -1)),
+    "sum|product": ("multiply", lambda z, x, y: (y, x * 2.0)),
+    "quotient": ("divide", lambda z, x, y: (1.0 / y, z / y)),
+    "sinh": ("arcsinh", lambda z, x: (x,)),
+    "exp": ("log", lambda z, x: (x,)),
+}
+
+
+@pytest.mark.parametrize("name", ALGEBRA_BITES)
+def test_the_algebra_of_derivatives_bites(name, monkeypatch):
+    def holds():
+        if name in INVERSES:
+            return inverses_have_inverse_jacobians(name, np.array([0.2, 0.7, -0.4]))
+        # New functions: recordings of the old ones would be reused.
+        return sum_product_and_quotient_rules(
+            lambda x: np.sin(x), lambda x: np.cosh(x), np.array([0.2, 0.7, -0.4]), 2, 3
+        )
+
+    holds()
+    row, partials = ALGEBRA_BITES[name]
+    for mode in ("jvp_graph", "vjp_graph"):
+        wrong = after(with_row(row, partials=partials), getattr(compositions, mode))
+        monkeypatch.setattr(compositions, mode, wrong)
+    with pytest.raises(AssertionError, match=name):
+        holds()
 
 
 def test_the_checker_of_bits_bites(monkeypatch):
