@@ -83,7 +83,7 @@ def cos_reduced(r: float, tail: float) -> float:
 
 
 def sin_near(x: float) -> float:
-    """The sine for |x| <= 1e5, within 0.8 ulp."""
+    """The sine for |x| <= 1e5, within 0.9 ulp."""
     k, r, tail = angle(x)
     quarter = np.float64(k + 6755399441055744.0).view(np.int64)
     s, c = sin_reduced(r, tail), cos_reduced(r, tail)
