@@ -413,6 +413,16 @@ def test_the_entries_of_a_jacobian_and_of_a_second_argument_are_named():
     assert "checked entries of argument 1: grad[0, 1, 1], grad[1, 1, 1]." in str(report)
 
 
+def test_a_failure_like_no_common_mistake_says_how_to_go_on():
+    def wrong(x):
+        return cubes_gradient(x) + np.cos(x)
+
+    alone, heard = check(cubes, wrong, X), verify(cubes, wrong, X, rng=1)
+    assert "verify the terms of f one by one, each with its gradient." in str(alone)
+    assert "gradient; calcbench.grad(f) has the right values." in str(heard)
+    assert "one by one" not in str(check(cubes, lambda x: -cubes_gradient(x), X))
+
+
 def test_a_report_where_nothing_was_tolerated_prints():
     report = check(lambda x: np.exp(x[0]), np.exp, np.array([709.7]))
     assert repr(report) == "<Report undecided: non-finite, worst grad[0] at inf × tolerance>"

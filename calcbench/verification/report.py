@@ -158,12 +158,24 @@ class Report:
             worst_sentence(self.worst, self.verdict, self.kind),
             *(c.mistakes for c in self.coverage if self.verdict == FAIL),
             f"Suspected: {self.suspicion}{full_stop(self.suspicion)}" if self.suspicion else "",
+            self.advice,
             *(c.sentence for c in self.coverage),
             *witness_sentences(self.witnesses),
             *self.notes,
             f"{counted(self.evaluations, 'call')} of f; repeat with rng={self.seed}"
             f" ({self.platform}).",
         ]
+
+    @property
+    def advice(self) -> str:
+        """What to do about a wrong gradient that looks like no common mistake."""
+        if self.verdict != FAIL or self.kind != "mismatch" or self.suspicion:
+            return ""
+        agree = self.witnesses and all(said.startswith("agrees") for _, said in self.witnesses)
+        right = "; calcbench.grad(f) has the right values" if agree else ""
+        return (
+            f"No common mistake: verify the terms of f one by one, each with its gradient{right}."
+        )
 
     @property
     def platform(self) -> str:
