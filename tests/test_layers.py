@@ -31,10 +31,13 @@ graph/numpy_table
 graph/dispatch
 graph/tracing graph/explicit
 graph/serialisation graph/paths
-lower/arena lower/elementary lower/contractions lower/reductions
-lower/memory lower/texts
+lower/arena lower/elementary lower/contractions lower/reductions lower/indexing lower/access
+lower/memory lower/texts lower/pulling lower/targets
+lower/bodies lower/folds
 lower/groups lower/tape
+lower/places
 lower/emission
+lower/folding lower/passes
 lower/cache lower/workers
 lower/compiler
 lower/fused lower/sweeps
