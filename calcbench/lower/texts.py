@@ -13,12 +13,13 @@ import numpy as np
 from calcbench.graph import kernels
 from calcbench.graph.arraytype import FLOAT32, ArrayType
 from calcbench.graph.nodes import Literal
-from calcbench.lower import elementary
+from calcbench.lower import circles, elementary, error_functions, powers
 
 
 _FLOAT_LITERAL = re.compile(r"(?<![\w.])(\d+\.\d+)(?![\w.])")
 _CALL = re.compile(r"\b([A-Za-z_]\w*)\(")
 _CONSTANT = re.compile(r"\b[A-Z][A-Z_]{2,}\b")
+_VECTORISING = (elementary, powers, circles, error_functions)
 NOT_COMPILED = frozenset(("integer_power",))  # NumPy refuses negative exponents: let it
 
 
@@ -39,7 +40,7 @@ def element_text(
     """The expression that computes one element from operands that are names or literals.
 
     float32 is computed as float32 in exact rows, else in float64 and rounded once; `vectorised`
-    replaces libm's functions by those of `calcbench.lower.elementary`.
+    replaces libm's functions by those of `calcbench.lower.elementary` and its neighbours.
     """
     text = row.scalar_on.get(target, row.scalar)
     if vectorised and target == "cpu":
@@ -61,11 +62,13 @@ def _whole(match: re.Match[str]) -> str:
 
 
 def _vectorised(name: str, text: str) -> str:
-    if name in elementary.ROW_LANES:
-        return elementary.ROW_LANES[name]
-    for plain, lane in elementary.VECTORISED.items():
-        text = text.replace(f"{plain}(", f"{lane}(")
-    return re.sub(r"^\(\{0\} \*\* \{1\}\)$", "pow_lane({0}, {1})", text)
+    for module in _VECTORISING:
+        row_lanes: Mapping[str, str] = getattr(module, "ROW_LANES", {})
+        if name in row_lanes:
+            return row_lanes[name]
+        for plain, lane in module.VECTORISED.items():
+            text = text.replace(f"{plain}(", f"{lane}(")
+    return text
 
 
 def cast(text: str, dtype: np.dtype, needed: bool = True) -> str:
@@ -108,7 +111,7 @@ def _collect(text: str, found: dict[str, str]) -> None:
 
 
 def _home(name: str) -> ModuleType | None:
-    for module in (kernels, elementary):
+    for module in (kernels, *_VECTORISING):
         function: Callable[..., Any] | None = getattr(module, name, None)
         if inspect.isfunction(function) and function.__module__ == module.__name__:
             return module
