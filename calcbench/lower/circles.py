@@ -3,17 +3,18 @@
 Without branches, as in `calcbench.lower.elementary`, for |x| <= 1e5: pi/2 in four parts leaves an
 angle with a tail, even beside a multiple of pi/2. No cheap reduction holds for every x, so
 `sin_any` and `cos_any` branch to libm beyond, which keeps a loop scalar. A loop over a block gets
-SIMD, and the same bits lane by lane whatever the neighbours, from one test:
+SIMD, and the same bits lane by lane whatever the neighbours, from one test (of slices, as here, or
+unsigned indices: signed ones might be negative, and keep the loop scalar):
 
     n_far = 0
-    for i in range(start, stop):
-        n_far += is_far(x[i])
+    for i in range(block.size):
+        n_far += is_far(block[i])
     if n_far == 0:
-        for i in range(start, stop):
-            out[i] = sin_near(x[i])
+        for i in range(block.size):
+            out[i] = sin_near(block[i])
     else:
-        for i in range(start, stop):
-            out[i] = sin_any(x[i])
+        for i in range(block.size):
+            out[i] = sin_any(block[i])
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import math
 
 import numpy as np
 
-from calcbench.lower.elementary import nearest_integer
+from calcbench.lower.elementary import shifted, unshifted
 
 
 # What an element text calls -> the same at any argument, and then within a block without far ones.
@@ -36,11 +37,12 @@ def is_far(x: float) -> bool:
 
 
 def angle(x: float) -> tuple[float, float, float]:
-    """(k, r, tail) with x = k pi/2 + r + tail and |r| <= pi/4, for |x| <= 1e5.
+    """(1.5 * 2^52 + k, r, tail) with x = k pi/2 + r + tail and |r| <= pi/4, for |x| <= 1e5.
 
     pi/2 in 36 + 36 + 36 + 53 bits, of which the first is subtracted without error.
     """
-    k = nearest_integer(x * 0.6366197723675814)
+    n = shifted(x * 0.6366197723675814)
+    k = unshifted(n)
     a = x - k * 1.5707963267923333
     b = k * -2.5633441515839558e-12
     c = k * -1.0562999066944068e-23
@@ -50,7 +52,7 @@ def angle(x: float) -> tuple[float, float, float]:
     r = h + c
     t = r - h
     r_tail = (h - (r - t)) + (c - t)
-    return k, r, (h_tail + r_tail) - k * 4.3359050650618903e-35
+    return n, r, (h_tail + r_tail) - k * 4.3359050650618903e-35
 
 
 def sin_reduced(r: float, tail: float) -> float:
@@ -84,8 +86,8 @@ def cos_reduced(r: float, tail: float) -> float:
 
 def sin_near(x: float) -> float:
     """The sine for |x| <= 1e5, within 0.9 ulp."""
-    k, r, tail = angle(x)
-    quarter = np.float64(k + 6755399441055744.0).view(np.int64)
+    n, r, tail = angle(x)
+    quarter = np.float64(n).view(np.int64)
     s, c = sin_reduced(r, tail), cos_reduced(r, tail)
     value = s if quarter & 1 == 0 else c
     signed = value if quarter & 2 == 0 else -value
@@ -94,8 +96,8 @@ def sin_near(x: float) -> float:
 
 def cos_near(x: float) -> float:
     """The cosine for |x| <= 1e5, within 0.8 ulp."""
-    k, r, tail = angle(x)
-    quarter = np.float64(k + 6755399441055744.0).view(np.int64)
+    n, r, tail = angle(x)
+    quarter = np.float64(n).view(np.int64)
     s, c = sin_reduced(r, tail), cos_reduced(r, tail)
     value = c if quarter & 1 == 0 else s
     return value if (quarter + 1) & 2 == 0 else -value

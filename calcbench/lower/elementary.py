@@ -41,17 +41,22 @@ ROW_LANES = {
 # --- powers of two and of e ------------------------------------------------------------------
 
 
-def nearest_integer(x: float) -> float:
-    """`x` rounded to an integer, for |x| < 2^51: beside 1.5 * 2^52 no fraction has room."""
-    return (x + 6755399441055744.0) - 6755399441055744.0
+def shifted(x: float) -> float:
+    """1.5 * 2^52 + k, with k in its last bits: `x` rounded to an integer, for |x| < 2^51."""
+    return x + 6755399441055744.0
 
 
-def times_power_of_two(x: float, k: float) -> float:
-    """x * 2^k for an integer |k| < 2044, in two factors: the second may round or overflow."""
-    whole = np.float64(k + 6755399441055744.0).view(np.int64)
-    half = np.float64(0.5 * k + 6755399441055744.0).view(np.int64)
+def unshifted(n: float) -> float:
+    """The integer k of n = 1.5 * 2^52 + k."""
+    return n - 6755399441055744.0
+
+
+def times_power_of_two(x: float, n: float) -> float:
+    """x * 2^k for n = 1.5 * 2^52 + k, |k| < 2044, in two factors: the second may round x."""
+    bits = np.float64(n).view(np.int64)
+    half = bits >> 1
     first = np.int64((half + 1023) << 52).view(np.float64)
-    second = np.int64((whole - half + 1023) << 52).view(np.float64)
+    second = np.int64((bits - half + 1023) << 52).view(np.float64)
     return x * first * second
 
 
@@ -71,14 +76,16 @@ def exp_lane(x: float) -> float:
     """e^x, within 1.1 ulp."""
     y = 710.0 if x > 710.0 else x
     y = -746.0 if y < -746.0 else y
-    k = nearest_integer(y * 1.4426950408889634)
+    n = shifted(y * 1.4426950408889634)
+    k = unshifted(n)
     r = (y - k * 0.6931471805601177) - k * -1.7239444525614835e-13
-    return times_power_of_two(1.0 + (r + exp_rest(r)), k)
+    return times_power_of_two(1.0 + (r + exp_rest(r)), n)
 
 
 def exp_pair(x: float, low: float) -> tuple[float, float, float]:
-    """(head, tail, k) with e^(x + low) = (head + tail) 2^k, for |x| < 1000 and |low| < 1e-10."""
-    k = nearest_integer(x * 1.4426950408889634)
+    """(head, tail, 1.5 * 2^52 + k) with e^(x + low) = (head + tail) 2^k, for |x| < 1000."""
+    n = shifted(x * 1.4426950408889634)
+    k = unshifted(n)
     near = x - k * 0.6931471805601177
     correction = low - k * -1.7239444525614835e-13
     r = near + correction
@@ -86,20 +93,21 @@ def exp_pair(x: float, low: float) -> tuple[float, float, float]:
     rest = exp_rest(r)
     p = r + rest
     head = 1.0 + p
-    return head, ((1.0 - head) + p) + (((r - p) + rest) + lost * head), k
+    return head, ((1.0 - head) + p) + (((r - p) + rest) + lost * head), n
 
 
 def expm1_pair(x: float) -> tuple[float, float]:
     """e^x - 1 as head and tail, for -60 <= x < 709; beyond, up to 710, the head is right."""
-    k = nearest_integer(x * 1.4426950408889634)
+    n = shifted(x * 1.4426950408889634)
+    k = unshifted(n)
     near = x - k * 0.6931471805601177
     correction = k * -1.7239444525614835e-13
     r = near - correction
     rest = exp_rest(r)
     p = r + rest
     p_tail = ((r - p) + rest) + ((near - r) - correction)
-    whole = np.float64(k + 6755399441055744.0).view(np.int64)
-    half = np.int64((whole + 1022) << 52).view(np.float64)  # of 2^k, which may overflow
+    bits = np.float64(n).view(np.int64)
+    half = np.int64((bits + 1022) << 52).view(np.float64)  # 2^k itself may overflow
     big = half - 0.5
     head = big + half * p
     return 2.0 * head, 2.0 * (((big - head) + half * p) + half * p_tail)
@@ -131,9 +139,9 @@ def exp2_lane(x: float) -> float:
     """2^x, within 1.2 ulp."""
     y = 1025.0 if x > 1025.0 else x
     y = -1080.0 if y < -1080.0 else y
-    k = nearest_integer(y)
-    r = y - k
-    return times_power_of_two(1.0 + r * exp2_rest(r), k)
+    n = shifted(y)
+    r = y - unshifted(n)
+    return times_power_of_two(1.0 + r * exp2_rest(r), n)
 
 
 # --- hyperbolas ------------------------------------------------------------------------------
@@ -158,26 +166,26 @@ def tanh_lane(x: float) -> float:
 def sigmoid_lane(x: float) -> float:
     """1 / (1 + e^-x), within 1.2 ulp."""
     y = -abs(x)
-    head, tail, k = exp_pair(-746.0 if y < -746.0 else y, 0.0)
-    power = times_power_of_two(1.0, k)
+    head, tail, n = exp_pair(-746.0 if y < -746.0 else y, 0.0)
+    power = times_power_of_two(1.0, n)
     e = head * power
     d = 1.0 + e
     d_tail = ((1.0 - d) + e) + tail * power
     left = x < 0.0
     q = quotient(head if left else 1.0, tail if left else 0.0, d, d_tail)
-    return times_power_of_two(q, k if left else 0.0)
+    return times_power_of_two(q, n if left else shifted(0.0))
 
 
 def sech_lane(x: float) -> float:
     """1 / cosh(x) = 2 e / (1 + e^2) with e = exp(-|x|), within 1.4 ulp."""
     y = -abs(x)
-    head, tail, k = exp_pair(-746.0 if y < -746.0 else y, 0.0)
-    power = times_power_of_two(1.0, k)
+    head, tail, n = exp_pair(-746.0 if y < -746.0 else y, 0.0)
+    power = times_power_of_two(1.0, n)
     e = head * power
     square = e * e
     d = 1.0 + square
     d_tail = ((1.0 - d) + square) + 2.0 * e * (tail * power)
-    return times_power_of_two(quotient(head, tail, d, d_tail), k + 1.0)
+    return times_power_of_two(quotient(head, tail, d, d_tail), n + 1.0)
 
 
 # --- logarithms ------------------------------------------------------------------------------

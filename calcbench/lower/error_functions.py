@@ -91,14 +91,14 @@ def erfc_far(x: float) -> float:
     factor = 1.2329951186255526 + rest
     factor_tail = (1.2329951186255526 - factor) + rest
     square = x * x
-    head, tail, k = exp_pair(-square, -product_error(x, x, square))
-    n = head * factor
-    n_tail = product_error(head, factor, n) + (head * factor_tail + tail * factor)
+    head, tail, n = exp_pair(-square, -product_error(x, x, square))
+    top = head * factor
+    top_tail = product_error(head, factor, top) + (head * factor_tail + tail * factor)
     v = s * w
-    q = n * v
+    q = top * v
     qd = q * d
-    residue = ((n - qd) - product_error(q, d, qd)) - q * ((1.0 - d) + 2.0 * x)
-    return times_power_of_two(q + (residue + n_tail) * v, k)
+    residue = ((top - qd) - product_error(q, d, qd)) - q * ((1.0 - d) + 2.0 * x)
+    return times_power_of_two(q + (residue + top_tail) * v, n)
 
 
 def erfc_lane(x: float) -> float:

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from calcbench.lower.elementary import exp_rest, nearest_integer, parts, times_power_of_two
+from calcbench.lower.elementary import exp_rest, parts, shifted, times_power_of_two, unshifted
 
 
 VECTORISED = {"math.log2": "log2_lane", "math.log10": "log10_lane"}
@@ -93,14 +93,15 @@ def pow_magnitude(x: float, y: float) -> float:
     head = -1100.0 if head < -1100.0 else head
     tail = (y - y_head) * log_head + y * log_tail
     tail = tail if head == product else 0.0
-    k = nearest_integer(head)
-    r = truncated((head - k) + tail)
-    r_tail = ((head - k) - r) + tail
+    n = shifted(head)
+    fraction = head - unshifted(n)
+    r = truncated(fraction + tail)
+    r_tail = (fraction - r) + tail
     a = r * 0.6931471675634384  # log(2), its first 26 bits
     low = r * 1.2996506893889889e-08 + r_tail * 0.6931471805599453
     rest = exp_rest(a + low)
     total = 1.0 + a
-    return times_power_of_two(total + (((1.0 - total) + a) + (low + rest)), k)
+    return times_power_of_two(total + (((1.0 - total) + a) + (low + rest)), n)
 
 
 def rounded_magnitude(x: float) -> float:
