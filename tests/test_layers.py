@@ -33,13 +33,19 @@ graph/tracing graph/explicit
 graph/serialisation graph/paths
 lower/arena lower/elementary lower/contractions lower/reductions lower/indexing lower/access
 lower/memory lower/texts lower/pulling lower/targets
-lower/bodies lower/folds
+lower/bodies lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups lower/tape
 lower/places
 lower/emission
-lower/folding lower/passes
+lower/folding lower/passes lower/cuda_loops
+lower/cuda_folds lower/cuda_sequences
+lower/cuda_products
 lower/cache lower/workers
 lower/compiler
+lower/cuda_errors
+lower/cuda_kernels lower/cuda_arrays
+lower/cuda_emission lower/cuda_runtime
+lower/cuda_program
 lower/fused lower/sweeps
 lower/engines
 programs functions
@@ -66,11 +72,12 @@ LIBRARIES = {
     "sympy": (r"symbolic/.*|subgradients", r"symbolic/.*"),
     "mpmath": (r"symbolic/.*", r"symbolic/.*"),
     "numba": (r"lower/.*", r"lower/.*"),
-    "numba.cuda": (r"lower/(targets|compiler)", r"lower/(targets|compiler)"),
+    "numba.cuda": (r"lower/(targets|compiler|cuda_.*)", r"lower/(targets|compiler)"),
+    "cuda": (r"lower/cuda_.*", NOWHERE),  # what numba-cuda brings: the linker, and DLPack
     "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
     "importlib": (r"calcbench|lower/(cache|compiler)", r"calcbench|lower/(cache|compiler)"),  # the lazy names; elsewhere it would hide an import
 }
-LAZY = {"scipy", "sympy", "numba", "matplotlib"}  # too slow to load for `import calcbench`
+LAZY = {"scipy", "sympy", "numba", "matplotlib", "cuda"}  # too slow to load for `import calcbench`
 BANNED_NAMES = {"utils", "helpers", "misc", "common"}
 PACKAGE = Path(__file__).parents[1] / "calcbench"
 
