@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -209,6 +210,26 @@ def test_the_workspace_is_private_and_ends_with_the_process(folder: Path) -> Non
     told = run_python(f"{script}print(path, oct(path.stat().st_mode & 0o777))").split()
     assert told[-1] == "0o700"
     assert not Path(told[-2]).exists()
+
+
+def test_workspaces_of_killed_processes_are_removed(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    for name, age in (("calcbench-old", 10), ("calcbench-new", 1), ("other", 10)):
+        (tmp_path / name / "below").mkdir(parents=True)
+        os.utime(tmp_path / name, (time.time() - age * 86400,) * 2)
+    assert cache.workspace().parent == tmp_path
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"calcbench-new", "other", folder.name, cache.workspace().name}
+
+
+def test_a_process_whose_workspace_was_removed_goes_on(folder: Path) -> None:
+    module = compiler.load(SOURCE)
+    shutil.rmtree(cache.workspace())
+    assert (module.total(X), module.total(np.arange(3))) == (5.0, 1.5)
+    shutil.rmtree(cache.workspace())
+    assert compiler.load("@jit\ndef same(x):\n    return x\n").same(2.0) == 2.0
 
 
 def test_functions_run_uncompiled_where_numba_is_told_to(folder: Path) -> None:

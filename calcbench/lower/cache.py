@@ -34,6 +34,7 @@ import numpy as np
 
 SUFFIX = ".calcbench"
 UNUSED_DAYS = 90  # entries of old versions and of graphs long forgotten are removed after this
+_LOST_DAYS = 7  # and workspaces of processes that were killed after this
 _DIGEST_BYTES = hashlib.sha256().digest_size
 # Settings of Numba that change machine code and are not in its own key.
 _SETTINGS = (
@@ -166,7 +167,8 @@ def directory() -> Path | None:
         return None
     if wanted := os.environ.get("CALCBENCH_CACHE_DIR"):
         return _usable(Path(wanted).expanduser().absolute(), complain=True)
-    if (numba := os.environ.get("NUMBA_CACHE_DIR")) and (found := _usable(Path(numba).absolute())):
+    shared = os.environ.get("NUMBA_CACHE_DIR")
+    if shared and (found := _usable(Path(shared).expanduser().absolute())):
         return found
     return _usable(folder) if (folder := _user_folder()) else None
 
@@ -180,7 +182,7 @@ def _usable(folder: Path, complain: bool = False) -> Path | None:
             message = f"compiled code is not kept: CALCBENCH_CACHE_DIR={folder}: {error.strerror}"
             warnings.warn(message, CacheWarning, stacklevel=2)
         return None
-    _remove_unused(folder)
+    _remove_unused(folder, f"*{SUFFIX}", UNUSED_DAYS)
     return folder
 
 
@@ -212,13 +214,14 @@ def _user_folder() -> Path | None:
     return base / "calcbench" if base.is_absolute() else None
 
 
-def _remove_unused(folder: Path) -> None:
-    """Drop entries, and leftovers of interrupted writes, that were of no use for long."""
-    oldest = time.time() - UNUSED_DAYS * 86400
-    for path in folder.glob(f"*{SUFFIX}"):
+def _remove_unused(folder: Path, pattern: str, days: int) -> None:
+    """Drop what this user left there and nobody used for long; no process depends on it."""
+    oldest = time.time() - days * 86400
+    for path in folder.glob(pattern):
         with suppress(OSError):
-            if path.lstat().st_mtime < oldest:
-                path.unlink()
+            status = path.lstat()
+            if status.st_mtime < oldest and is_private(status):
+                shutil.rmtree(path) if stat.S_ISDIR(status.st_mode) else path.unlink()
 
 
 # --- where Numba reads and writes ---------------------------------------------------------------
@@ -236,6 +239,7 @@ def workspace() -> Path:
     parents = [Path(tempfile.gettempdir()), directory()]
     for parent in filter(None, parents):
         if _keeps_owners(parent.stat()):
+            _remove_unused(parent, "calcbench-*", _LOST_DAYS)
             made = Path(tempfile.mkdtemp(prefix="calcbench-", dir=parent))
             atexit.register(_remove_tree, made, os.getpid())
             return made

@@ -107,7 +107,6 @@ def run_ranges(call: Call, ranges: Sequence[Range]) -> None:
     try:
         _take(call, rest)
     finally:
-        rest.clear()
         begun = [helper for helper in helpers if not helper.cancel()]
         wait(begun)
     for helper in begun:
