@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from calcbench.compositions import gradient, nth_derivative, recorded, value_and_gradient
+from calcbench.delegation import on_engine
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph
 from calcbench.graph.paths import Paths, prepare
@@ -58,7 +59,12 @@ def trace(function: Function, *examples: Any, **named: Any) -> Graph:
 
 
 def grad(
-    function: Function, argnums: Argnums = 0, *, kink: str | None = None, cache: bool = True
+    function: Function,
+    argnums: Argnums = 0,
+    *,
+    kink: str | None = None,
+    cache: bool = True,
+    engine: str = "numpy",
 ) -> Function:
     """The gradient of a scalar function, by one reverse sweep.
 
@@ -75,6 +81,8 @@ def grad(
         and random generators are watched for changes, lists, dicts and objects two levels deep;
         turn it off for functions whose behaviour depends on what lies deeper, on files, on
         environment variables or on the time.
+    engine : {"numpy", "fused", "cuda", "auto"}
+        What runs it; see `compile`.
 
     Returns
     -------
@@ -101,17 +109,22 @@ def grad(
         arguments, _, session = begin(paths, args, kwargs, argnums, kink)
         return argument_tree(arguments, argnums, session.finish())
 
-    return slope
+    return on_engine(slope, engine)
 
 
 def value_and_grad(
-    function: Function, argnums: Argnums = 0, *, kink: str | None = None, cache: bool = True
+    function: Function,
+    argnums: Argnums = 0,
+    *,
+    kink: str | None = None,
+    cache: bool = True,
+    engine: str = "numpy",
 ) -> Function:
     """Value and gradient of a scalar function, by one forward and one reverse sweep.
 
     Parameters
     ----------
-    function, argnums, kink, cache
+    function, argnums, kink, cache, engine
         As in `grad`.
 
     Returns
@@ -140,7 +153,7 @@ def value_and_grad(
         value, *parts = session.finish()
         return result_tree(path.trace, [value]), argument_tree(arguments, argnums, parts)
 
-    return both
+    return on_engine(both, engine)
 
 
 def derivative(
@@ -150,6 +163,7 @@ def derivative(
     *,
     kink: str | None = None,
     cache: bool = True,
+    engine: str = "numpy",
 ) -> Function:
     """The n-th derivative of a function of a scalar, by forward mode over itself.
 
@@ -161,7 +175,7 @@ def derivative(
         The order, at least 0.
     argnums : int or tuple of one int
         Which positional argument; a tuple gives a tuple.
-    kink, cache
+    kink, cache, engine
         As in `grad`.
 
     Returns
@@ -192,4 +206,4 @@ def derivative(
         parts = [argument_tree(arguments, argnums, [value]) for value in computed]
         return result_tree(path.trace, parts, static=False)
 
-    return nth
+    return on_engine(nth, engine)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from calcbench.compositions import ReverseProgram, hessian_product, jacobian_program
+from calcbench.delegation import on_engine
 from calcbench.graph.arraytype import DerivativeError
+from calcbench.graph.batching import batched
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Paths
-from calcbench.programs import Argnums, Session, argument_tree, begin, result_tree
+from calcbench.programs import Argnums, Session, argument_tree, begin, inlined, result_tree
 
 
 Function = Callable[..., Any]
@@ -25,12 +27,13 @@ def jacobian(
     *,
     kink: str | None = None,
     cache: bool = True,
+    engine: str = "numpy",
 ) -> Function:
     """The Jacobian, in numerator layout: shape out.shape + in.shape.
 
     Parameters
     ----------
-    function, argnums, kink, cache
+    function, argnums, kink, cache, engine
         As in `grad`; the result may have any shape.
     mode : {"auto", "forward", "reverse"}
         One sweep per input entry, or one per output entry; auto takes the fewer.
@@ -67,7 +70,7 @@ def jacobian(
         rows = [argument_tree(arguments, argnums, row) for row in blocks]
         return result_tree(path.trace, rows, static=False)
 
-    return full_jacobian
+    return on_engine(full_jacobian, engine)
 
 
 def jacfwd(function: Function, argnums: Argnums = 0, **options: Any) -> Function:
@@ -117,13 +120,18 @@ def jacrev(function: Function, argnums: Argnums = 0, **options: Any) -> Function
 
 
 def hessian(
-    function: Function, argnums: Argnums = 0, *, kink: str | None = None, cache: bool = True
+    function: Function,
+    argnums: Argnums = 0,
+    *,
+    kink: str | None = None,
+    cache: bool = True,
+    engine: str = "numpy",
 ) -> Function:
     """The matrix of second derivatives of a scalar function, forward over reverse.
 
     Parameters
     ----------
-    function, argnums, kink, cache
+    function, argnums, kink, cache, engine
         As in `grad`.
 
     Returns
@@ -155,7 +163,7 @@ def hessian(
         rows = [argument_tree(arguments, argnums, row) for row in _blocks(session, ins, ins)]
         return argument_tree(arguments, argnums, rows)
 
-    return full_hessian
+    return on_engine(full_hessian, engine)
 
 
 def _blocks(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[list[Any]]:
@@ -175,20 +183,39 @@ def _blocks(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[l
 
 def _sweeps(
     session: Session, seeded_types: Sequence[Any], rank: int, results: Sequence[Any]
-) -> list[list[Any]]:
-    """One sweep per entry of the seed `rank`; the results, grouped by output."""
-    found: list[list[Any]] = [[] for _ in results]
-    for entry in range(seeded_types[rank].size):
-        seeds = [np.zeros(t.shape, t.dtype) for t in seeded_types]
-        seeds[rank].reshape(-1)[entry] = 1
-        for column, result in zip(found, session.finish([s[()] for s in seeds]), strict=True):
-            column.append(result)
-    return found
+) -> list[Any]:
+    """One sweep per entry of the seed `rank`: per result its values, the entry's axis in front."""
+    units = _unit_seeds(seeded_types, rank)
+    if session.state is None:
+        return _at_once(session, units, len(units[rank]))
+    swept = [session.finish([u[entry] for u in units]) for entry in range(len(units[rank]))]
+    return [
+        np.stack([values[k] for values in swept]) if swept else np.zeros((0, *kind.shape))
+        for k, kind in enumerate(results)
+    ]
 
 
-def _stacked(parts: list[Any], axis: int, out: Any, into: Any) -> Any:
+def _unit_seeds(types: Sequence[Any], rank: int) -> list[np.ndarray]:
+    """Per seed its values in all sweeps: unit arrays for the one of this rank, else zeros."""
+    count = types[rank].size
+    seeds = [np.zeros((count, *t.shape), t.dtype) for t in types]
+    np.fill_diagonal(seeds[rank].reshape(count, count), 1)
+    return seeds
+
+
+def _at_once(session: Session, units: Sequence[np.ndarray], count: int) -> list[Any]:
+    """All sweeps as one graph with a leading axis: traced, n copies of a sweep would be n times
+    as long."""
+    shared = range(len(session.inputs))
+    wide = batched(session.program.graph, count, shared)
+    return list(inlined(wide, [*session.inputs, *units]))
+
+
+def _stacked(parts: Any, axis: int, out: Any, into: Any) -> Any:
+    """Sweeps along the leading axis as a block of shape out.shape + into.shape."""
     shape = (*out.shape, *into.shape)
-    if not parts:
+    if 0 in shape:
         return np.zeros(shape, out.dtype)
-    stacked = np.reshape(np.stack(parts, axis), shape)
-    return stacked if isinstance(stacked, Value) else stacked[()]
+    moved = np.moveaxis(parts, 0, axis) if axis else parts
+    block = np.reshape(moved, shape)
+    return block if isinstance(block, Value) else block.astype(out.dtype)[()]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from calcbench.compositions import hessian_product, pulled, pushed
+from calcbench.delegation import product_on_engine, pullback_on_engine
 from calcbench.graph.arraytype import DTypeError, ShapeError, as_array
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Arguments
@@ -38,6 +39,7 @@ def jvp(
     *,
     argnums: Argnums | None = None,
     kink: str | None = None,
+    engine: str = "numpy",
 ) -> tuple[Any, Any]:
     """Value and directional derivative f'(x) dx, by one forward sweep.
 
@@ -53,6 +55,8 @@ def jvp(
         a tuple of tangents.
     kink : str, optional
         Convention at kinks.
+    engine : {"numpy", "fused", "cuda", "auto"}
+        What runs it; see `compile`.
 
     Returns
     -------
@@ -72,6 +76,10 @@ def jvp(
     >>> float(y), float(dy)
     (0.0, 2.0)
     """
+    if engine != "numpy":
+        options = ("argnums", argnums), ("kink", kink)
+        result = product_on_engine(jvp, function, engine, options)(primals, tangents)
+        return result  # type: ignore[no-any-return]
     args = _as_tuple(primals)
     numbers = _all(args) if argnums is None else argnums
     paths = shared_paths(function, pushed)
@@ -82,7 +90,11 @@ def jvp(
 
 
 def vjp(
-    function: Function, *primals: Any, argnums: Argnums | None = None, kink: str | None = None
+    function: Function,
+    *primals: Any,
+    argnums: Argnums | None = None,
+    kink: str | None = None,
+    engine: str = "numpy",
 ) -> tuple[Any, Function]:
     """Value and pullback: ct -> f'(x)^T ct, one reverse sweep per call of the pullback.
 
@@ -97,6 +109,8 @@ def vjp(
         tuple a tuple.
     kink : str, optional
         Convention at kinks.
+    engine : {"numpy", "fused", "cuda", "auto"}
+        What runs it; see `compile`.
 
     Returns
     -------
@@ -117,6 +131,9 @@ def vjp(
     >>> pull(np.array([1.0, 0.0]))[1]
     array([1., 0.])
     """
+    if engine != "numpy":
+        options = ("argnums", argnums), ("kink", kink)
+        return pullback_on_engine(vjp, function, primals, engine, options)
     numbers = _all(primals) if argnums is None else argnums
     paths = shared_paths(function, pulled)
     arguments, path, session = begin(paths, primals, {}, numbers, kink, owned=True)
@@ -157,6 +174,7 @@ def hvp(
     *,
     argnums: Argnums | None = None,
     kink: str | None = None,
+    engine: str = "numpy",
 ) -> Any:
     """The product of the Hessian of a scalar function with a vector, forward over reverse.
 
@@ -171,6 +189,8 @@ def hvp(
         array, a tuple a tuple.
     kink : str, optional
         Convention at kinks.
+    engine : {"numpy", "fused", "cuda", "auto"}
+        What runs it; see `compile`.
 
     Returns
     -------
@@ -189,6 +209,9 @@ def hvp(
     >>> cb.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     array([6., 0.])
     """
+    if engine != "numpy":
+        options = ("argnums", argnums), ("kink", kink)
+        return product_on_engine(hvp, function, engine, options)(primals, tangents)
     args = _as_tuple(primals)
     numbers = _all(args) if argnums is None else argnums
     paths = shared_paths(function, hessian_product)

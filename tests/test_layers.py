@@ -20,7 +20,8 @@ graph/ir graph/comparison graph/linalg graph/products
 graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting graph/lifetimes
-forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals graph/batching
+forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
+graph/batching
 graph/keys graph/matrix_functions graph/reductions graph/shaping
 graph/positions
 graph/indexing
@@ -31,10 +32,12 @@ graph/numpy_table
 graph/dispatch
 graph/tracing graph/explicit
 graph/serialisation graph/paths
-lower/arena lower/elementary lower/contractions lower/reductions lower/indexing lower/access
+lower/elementary
+lower/circles lower/powers
+lower/arena lower/error_functions lower/contractions lower/reductions lower/indexing lower/access
 lower/memory lower/texts lower/pulling lower/targets
 lower/bodies lower/folds lower/cuda_words lower/cuda_simulation
-lower/groups lower/tape
+lower/groups
 lower/places
 lower/emission
 lower/folding lower/passes lower/cuda_loops
@@ -46,10 +49,12 @@ lower/cuda_errors
 lower/cuda_kernels lower/cuda_arrays
 lower/cuda_emission lower/cuda_runtime
 lower/cuda_program
-lower/fused lower/sweeps
+lower/fused
 lower/engines
-programs functions
-compositions
+programs functions lanes
+batches
+compilation
+compositions delegation
 derivatives jacobians products subgradients
 verification/calls verification/directions verification/extrapolation verification/report
 verification/diagnosis verification/inputs verification/ladder
@@ -72,10 +77,12 @@ LIBRARIES = {
     "sympy": (r"symbolic/.*|subgradients", r"symbolic/.*"),
     "mpmath": (r"symbolic/.*", r"symbolic/.*"),
     "numba": (r"lower/.*", r"lower/.*"),
+    "llvmlite": (r"lower/cache", r"lower/cache"),  # comes with Numba: names the processor
     "numba.cuda": (r"lower/(targets|compiler|cuda_.*)", r"lower/(targets|compiler)"),
     "cuda": (r"lower/cuda_.*", NOWHERE),  # what numba-cuda brings: the linker, and DLPack
     "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
-    "importlib": (r"calcbench|lower/(cache|compiler)", r"calcbench|lower/(cache|compiler)"),  # the lazy names; elsewhere it would hide an import
+    # The lazy names, the engines loaded on demand, generated modules; elsewhere it would hide one.
+    "importlib": (r"calcbench|delegation|lower/compiler",) * 2,
 }
 LAZY = {"scipy", "sympy", "numba", "matplotlib", "cuda"}  # too slow to load for `import calcbench`
 BANNED_NAMES = {"utils", "helpers", "misc", "common"}

@@ -1,0 +1,311 @@
+"""Functions and graphs compiled for an engine: called like the function, or on many points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from calcbench.batches import Batches
+from calcbench.graph.arraytype import GraphError, as_array
+from calcbench.graph.conventions import current_convention
+from calcbench.graph.evaluation import GuardMiss
+from calcbench.graph.ir import Graph
+from calcbench.graph.lifting import Value
+from calcbench.graph.paths import Arguments, Path, Paths, prepare
+from calcbench.graph.trees import LEAF
+from calcbench.lower.engines import Options, Runner
+from calcbench.lower.memory import MemoryPlan
+from calcbench.programs import inlined, result_tree
+
+
+MISS = object()  # what the quick road answers when the long one must be taken
+
+
+class Built(NamedTuple):
+    """What is kept of a recorded path: its graph, and the graph on an engine."""
+
+    graph: Graph
+    runner: Runner
+
+
+class Compiled:
+    """A function that runs on an engine; made by `compile`.
+
+    Attributes
+    ----------
+    engine : str
+    memory : MemoryPlan
+        Bytes of a run of the path that was run last.
+    __source__ : str
+        The generated code of that path, with the value numbers of its graph.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: Options) -> None:
+        self.function = function
+        self.options = options
+        self.paths = Paths(function, self._build, generic=False)
+        self.last: Path | None = None
+        self.batches = Batches(function, options)
+        self._quick: Callable[[tuple[Any, ...]], Any] | None = None
+        wraps(function, updated=())(self)
+
+    @property
+    def engine(self) -> str:
+        """The engine that was asked for."""
+        return self.options.engine
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """What the path that was run last holds in memory."""
+        return self._built("memory").runner.executable.memory
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the path that was run last."""
+        return self._built("graph").graph
+
+    @property
+    def __source__(self) -> str:
+        return self._built("source").runner.executable.source
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The function's result, computed by the engine."""
+        if self._quick is not None and not kwargs:
+            result = self._quick(args)
+            if result is not MISS:
+                return result
+        arguments = prepare(args, kwargs, (), self.paths.roots)
+        path, results = self._run(arguments)
+        self.last = path
+        self._quick = quick_road(path, arguments, self.paths)
+        return result_tree(path.trace, results)
+
+    def batch(self, *args: Any, max_paths: int = 32, **kwargs: Any) -> Any:
+        """The function at many points: every array's first axis is the point.
+
+        Parameters
+        ----------
+        *args, **kwargs : array_like, or nested tuples, lists and dicts of them
+            As for a call, each array with one more axis in front, of the same length.
+        max_paths : int
+            How many different branches the points may take together.
+
+        Returns
+        -------
+        array or nested tuples, lists and dicts of arrays
+            As of a call, each result with the points' axis in front.
+
+        Raises
+        ------
+        ShapeError
+            If an argument has no leading axis, or the lengths differ.
+        GraphError
+            If the points take more than `max_paths` branches.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import calcbench as cb
+        >>> absolute = cb.compile(lambda x: x if x > 0 else -x, engine="auto")
+        >>> absolute.batch(np.array([1.0, -2.0, 3.0]))
+        array([1., 2., 3.])
+        """
+        return self.batches.run(args, kwargs, max_paths)
+
+    def _build(self, graph: Graph, wanted: tuple[int, ...]) -> Built:
+        return Built(graph, Runner(graph, self.options))
+
+    def _built(self, what: str) -> Built:
+        if self.last is None:
+            raise GraphError(f"{self!r} has no {what} before its first call: call it, then ask")
+        built: Built = self.last.built
+        return built
+
+    def _run(self, arguments: Arguments) -> tuple[Path, Sequence[Any]]:
+        for rank, (path, captured, is_new) in enumerate(self.paths.candidates(arguments)):
+            inputs = [*arguments.arrays, *captured]
+            try:
+                results = run(path.built, inputs)
+            except GuardMiss:
+                continue
+            except Exception:
+                if is_new:
+                    raise
+                continue  # the new recording tells whether the error is that of another path
+            if rank and not is_new:
+                self.paths.keep(self.paths.trusted, arguments.key, path)
+            return path, results
+        raise GraphError(
+            f"{self.function!r} took another branch when it was run again at the same point; a "
+            "function that draws random numbers or keeps state cannot be compiled"
+        )
+
+
+def run(built: Built, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The graph's outputs: on the engine, or written into the graph of traced inputs."""
+    if any(isinstance(v, Value) for v in inputs):
+        return inlined(built.graph, inputs)
+    return built.runner(inputs)
+
+
+def quick_road(
+    path: Path, arguments: Arguments, paths: Paths
+) -> Callable[[tuple[Any, ...]], Any] | None:
+    """A short way to the same path for float arrays alone; None if the path needs the long one.
+
+    It repeats what the long way checks: types, convention, environment and guards.
+    """
+    structure, kinds, _, convention = arguments.key
+    plain = structure[2][0] == (tuple, None, (LEAF,) * len(kinds)) and not structure[2][1][2]
+    is_trusted = any(p is path for known in paths.trusted.values() for p in known)
+    if not plain or not is_trusted or not all(isinstance(k, tuple) and k[0] for k in kinds):
+        return None
+    expected = list(kinds)
+    runner, unchanged = path.built.runner, path.environment.is_unchanged
+    single = path.trace.structure == LEAF
+    has_captures = bool(path.trace.captures)
+
+    def quick(args: tuple[Any, ...]) -> Any:
+        if len(args) != len(expected):
+            return MISS
+        for value, (shape, dtype) in zip(args, expected, strict=True):
+            if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
+                return MISS
+            if not value.flags.c_contiguous:
+                return MISS
+        if not unchanged() or current_convention() != convention:
+            return MISS
+        inputs = [*args, *path.capture_values()] if has_captures else args
+        try:
+            results = runner(inputs)
+        except GuardMiss:
+            return MISS
+        return results[0] if single else result_tree(path.trace, results)
+
+    return quick
+
+
+class CompiledGraph:
+    """A graph that runs on an engine; made by `compile`.
+
+    Attributes
+    ----------
+    graph : Graph
+    memory : MemoryPlan
+        Bytes of one run.
+    __source__ : str
+        The generated code, with the value numbers of the graph.
+    """
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.graph = graph
+        self.options = options
+        self.runner = Runner(graph, options)
+
+    @property
+    def engine(self) -> str:
+        """The engine that was asked for."""
+        return self.options.engine
+
+    @property
+    def memory(self) -> MemoryPlan:
+        """What one run holds in memory."""
+        return self.runner.executable.memory
+
+    @property
+    def __source__(self) -> str:
+        return self.runner.executable.source
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """One array, or a tuple for several outputs; inputs in order, or by name."""
+        inputs = bound_inputs(self.graph, args, named)
+        try:
+            results = self.runner(inputs)
+        except GuardMiss:
+            raise GraphError(
+                "these inputs take another branch than the one the graph records "
+                f"({', '.join(self.graph.place(g.node) for g in self.graph.guards)}); compile the "
+                "function instead of the graph"
+            ) from None
+        return results[0] if len(results) == 1 else tuple(results)
+
+
+def bound_inputs(graph: Graph, args: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+    """The inputs in the graph's order, with exactly its types."""
+    names = graph.input_names
+    given = {**dict(zip(names, args, strict=False)), **named}
+    if len(args) > len(names) or len(args) + len(named) != len(given) or set(given) != set(names):
+        raise GraphError(
+            f"the graph takes the inputs {', '.join(names)}, in this order or by name; got "
+            f"{len(args)} in order and {sorted(named)} by name"
+        )
+    return [
+        checked_input(given[name], graph, index)
+        for name, index in zip(names, graph.inputs, strict=True)
+    ]
+
+
+def checked_input(value: Any, graph: Graph, index: int) -> Any:
+    """The value as the contiguous array of the graph's type, or an error that names both."""
+    kind, name = graph.types[index], graph.place(index)
+    array = np.asarray(as_array(value, name))
+    if array.shape != kind.shape or not np.can_cast(array.dtype, kind.dtype, "same_kind"):
+        raise GraphError(f"{name} has type {kind}, got {array.dtype}{list(array.shape)}")
+    return np.ascontiguousarray(array, dtype=kind.dtype).reshape(kind.shape)[()]
+
+
+def compile(
+    function: Callable[..., Any] | Graph,
+    engine: str = "auto",
+    *,
+    elementary: str = "vector",
+    memory_limit: int | None = None,
+) -> Any:
+    """A function or graph, compiled for an engine.
+
+    Parameters
+    ----------
+    function : callable or Graph
+        A function of arrays written with NumPy, also one that `cb.grad` and its relatives return,
+        or a graph with known sizes.
+    engine : {"auto", "fused", "cuda", "numpy"}
+        ``numpy`` is the interpreter, which runs any graph at once; ``fused`` compiles loops for
+        this graph; ``auto`` interprets until the time spent would have paid for compiling.
+    elementary : {"vector", "libm"}
+        Whose exp, log, sin, ... are used on the CPU: calcbench's, which vectorise (at most 2 ulp
+        off), or the C library's.
+    memory_limit : int, optional
+        Bytes that one run may take; by default what the machine has free.
+
+    Returns
+    -------
+    callable
+        Called like `function`, with equal results; ``.batch(...)`` runs it on many points at
+        once, ``.memory`` says what it holds, ``.__source__`` is the code.
+
+    Raises
+    ------
+    EngineError
+        If the engine does not exist, or what it needs is not installed.
+    MemoryError
+        Before a run that would take more than `memory_limit` bytes.
+    ShapeError, DTypeError
+        If a graph has dimensions without numbers, or dtypes that the engine lacks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import calcbench as cb
+    >>> slope = cb.compile(cb.grad(lambda x: np.sum(x**2)), engine="auto")
+    >>> slope(np.array([1.0, 3.0]))
+    array([2., 6.])
+    """
+    if elementary not in ("vector", "libm"):
+        raise GraphError(f"elementary must be 'vector' or 'libm', got {elementary!r}")
+    options = Options(engine, elementary == "vector", memory_limit)
+    if isinstance(function, Graph):
+        return CompiledGraph(function, options)
+    return Compiled(function, options)

@@ -1,0 +1,125 @@
+"""Many points through one recorded path: blocks of lanes, shared out over the cores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from calcbench.graph.batching import batched
+from calcbench.graph.ir import Graph
+from calcbench.graph.lifetimes import peak_bytes, value_lifetimes
+from calcbench.lower.engines import Options, Runner
+from calcbench.lower.workers import run_ranges, split
+
+
+CACHE_BYTES = 1 << 19  # what the values in between of one block may take: they stay in the cache
+WIDTHS = (16, 16384)
+
+
+class Points(NamedTuple):
+    """The arguments of many points: arrays whose first axis is the point, and what all share."""
+
+    arrays: list[np.ndarray]
+    shared: list[Any]
+
+    @property
+    def size(self) -> int:
+        """How many points there are."""
+        return len(self.arrays[0])
+
+    def only(self, rows: np.ndarray) -> Points:
+        """Some of the points."""
+        return Points([a[rows] for a in self.arrays], self.shared)
+
+
+class LaneProgram:
+    """A graph of one point, compiled for blocks of points."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.graph = graph
+        self.options = options
+        self.runners: dict[int, Runner] = {}
+
+    def runner(self, width: int, shared: int) -> Runner:
+        """The program for blocks of `width` points, whose last `shared` inputs are common."""
+        if width not in self.runners:
+            count = len(self.graph.inputs)
+            wide = batched(self.graph, width, range(count - shared, count))
+            self.runners[width] = Runner(wide, self.options)
+        return self.runners[width]
+
+    def results(self, count: int) -> list[np.ndarray]:
+        """Room for the results of `count` points."""
+        kinds = [self.graph.types[i] for i in self.graph.outputs]
+        return [np.empty((count, *k.shape), k.dtype) for k in kinds]
+
+    def run(self, points: Points, results: Sequence[np.ndarray]) -> np.ndarray:
+        """Compute all points into `results`; for each, whether it takes the recorded path."""
+        width = block_width(self.graph, points.size)
+        runner = self.runner(width, len(points.shared))
+        done = np.zeros(points.size, bool)
+        blocks = -(-points.size // width)
+
+        def compute(low: int, high: int) -> None:
+            for block in range(low, high):
+                part = slice(block * width, min((block + 1) * width, points.size))
+                self._block(runner, points, part, width, results, done)
+
+        run_ranges(compute, split(blocks, 1))
+        return done
+
+    def _block(
+        self,
+        runner: Runner,
+        points: Points,
+        part: slice,
+        width: int,
+        results: Sequence[np.ndarray],
+        done: np.ndarray,
+    ) -> None:
+        try:
+            computed = runner([*[padded(a[part], width) for a in points.arrays], *points.shared])
+        except Exception:
+            if part.stop - part.start == 1 and not self.graph.guards:
+                raise
+            self._halves(runner, points, part, width, results, done)
+            return
+        count = part.stop - part.start
+        for result, value in zip(results, computed, strict=False):
+            result[part] = value[:count]
+        done[part] = on_path(self.graph, computed[len(results) :], count)
+
+    def _halves(self, runner: Runner, points: Points, part: slice, *rest: Any) -> None:
+        """After an error: the points that cause it may not belong to this path."""
+        middle = (part.start + part.stop) // 2
+        for half in (slice(part.start, middle), slice(middle, part.stop)):
+            if half.stop > half.start and part.stop - part.start > 1:
+                self._block(runner, points, half, *rest)
+
+
+def block_width(graph: Graph, count: int) -> int:
+    """How many points make a block: a power of two, so that few widths are compiled."""
+    low, high = WIDTHS
+    held = max(peak_bytes(value_lifetimes(graph)), 1)
+    fitting = 1 << max(0, (CACHE_BYTES // held).bit_length() - 1)
+    needed = 1 << max(0, (count - 1).bit_length())
+    return max(low, min(high, fitting, needed))
+
+
+def padded(points: np.ndarray, width: int) -> np.ndarray:
+    """Contiguous points, the last one repeated until there are `width`."""
+    missing = width - len(points)
+    if missing:
+        points = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)])
+    return np.ascontiguousarray(points)
+
+
+def on_path(graph: Graph, values: Sequence[Any], count: int) -> np.ndarray:
+    """For each point whether every guard holds."""
+    holds = np.ones(count, bool)
+    for guard, value in zip(graph.guards, values, strict=True):
+        same = value[:count] == guard.expected.array
+        holds &= same.reshape(count, -1).all(axis=1)
+    return holds

@@ -1,0 +1,206 @@
+"""One way to run a graph on any engine: outputs for inputs, or word that another path is due."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+
+from calcbench.graph.arraytype import DTypeError, ShapeError
+from calcbench.graph.evaluation import GuardMiss, Plan
+from calcbench.graph.ir import Graph
+from calcbench.graph.lifetimes import byte_size, value_lifetimes
+from calcbench.graph.nodes import Guard
+from calcbench.graph.rewriting import simplify
+from calcbench.lower.compiler import EngineError, check_process
+from calcbench.lower.fused import prepare_fused
+from calcbench.lower.memory import MemoryPlan, check_budget
+
+
+DTYPES = frozenset(["float64", "float32", "int64", "bool"])
+# Seconds to compile a fused graph, measured: a start, and a share for each node.
+COMPILE_START, COMPILE_PER_NODE = 0.25, 0.006
+
+
+class Executable(Protocol):
+    """A graph ready to run; calls are independent of each other and may come from any thread."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def memory(self) -> MemoryPlan: ...
+    def __call__(self, inputs: Sequence[Any]) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """How graphs are to be run.
+
+    Attributes
+    ----------
+    engine : {"numpy", "fused", "cuda", "auto"}
+    vectorised : bool
+        Whether exp, log, sin ... are calcbench's own vectorising ones, or libm's.
+    memory_limit : int or None
+        Bytes that one run may take; by default what the machine has free when it is prepared.
+    """
+
+    engine: str = "auto"
+    vectorised: bool = True
+    memory_limit: int | None = None
+
+
+class Runner:
+    """A graph on one engine; its guards are checked before its results count."""
+
+    def __init__(self, graph: Graph, options: Options = Options()) -> None:
+        check_runnable(graph, options.engine)
+        self.graph = graph
+        self.options = options
+        self.guards = graph.guards
+        self.count = len(graph.outputs)
+        self.executable = PREPARE[options.engine](without_guards(graph), options)
+        check_budget(self.executable.memory, options.memory_limit or free_bytes(), graph)
+
+    def __call__(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        """Fresh arrays, or NumPy scalars, for inputs of exactly the graph's types.
+
+        Raises
+        ------
+        GuardMiss
+            If the inputs do not take the recorded path: results and errors count for nothing.
+        """
+        check_process()
+        results = self.executable(inputs)
+        if self.guards:
+            check_guards(self.guards, results[self.count :])
+            return results[: self.count]
+        return results
+
+
+def without_guards(graph: Graph) -> Graph:
+    """The graph with its guards' values as further outputs, after its own."""
+    if not graph.guards:
+        return graph
+    outputs = (*graph.outputs, *[g.node for g in graph.guards])
+    return simplify(replace(graph, outputs=outputs, guards=()))
+
+
+def check_guards(guards: Sequence[Guard], values: Sequence[Any]) -> None:
+    """GuardMiss unless every value is the expected one."""
+    for guard, value in zip(guards, values, strict=True):
+        if not np.array_equal(value, guard.expected.array):
+            raise GuardMiss
+
+
+def check_runnable(graph: Graph, engine: str) -> None:
+    """An error for what no compiled engine can run.
+
+    Raises
+    ------
+    ShapeError
+        If a dimension has a name and no number.
+    DTypeError
+        If a value has a dtype that engines do not know.
+    EngineError
+        If there is no such engine.
+    """
+    if engine not in PREPARE:
+        raise EngineError(f"there is no engine {engine!r}; choose one of {', '.join(PREPARE)}")
+    for index, kind in enumerate(graph.types):
+        if not kind.is_concrete:
+            raise ShapeError(
+                f"{graph.place(index)} has type {kind}: engines need sizes that are numbers; use "
+                "graph.bind(...), which takes sizes from the values, or cb.var with ints"
+            )
+        if kind.dtype.name not in DTYPES:
+            raise DTypeError(
+                f"{graph.place(index)} has dtype {kind.dtype}; engines run {', '.join(DTYPES)}"
+            )
+
+
+def free_bytes() -> int | None:
+    """Memory that the machine has free now, or None where it does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+# --- the engines -------------------------------------------------------------------------------
+
+
+class _OnNumpy:
+    """The interpreter, as an engine beside the others."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.graph = graph
+        self.source = str(graph)
+        held = tuple(value_lifetimes(graph))
+        outputs = sum(byte_size(graph.types[i]) for i in graph.outputs)
+        self.memory = MemoryPlan(arena=0, outputs=outputs, held=held)
+        self.plan = Plan(graph)
+
+    def __call__(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        return self.plan(*inputs)
+
+
+def _fused(graph: Graph, options: Options) -> Executable:
+    return prepare_fused(graph, vectorised=options.vectorised)
+
+
+def _cuda(graph: Graph, options: Options) -> Executable:
+    raise EngineError("the cuda engine is not built yet; use 'tape' or 'fused'")
+
+
+class _Auto:
+    """The interpreter at once, and the fused engine once it would have paid for its compilation."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.graph = graph
+        self.options = options
+        self.current: Executable = _OnNumpy(graph, options)
+        self.spent = 0.0
+        self.price = predicted_compile_seconds(graph)
+        self.lock = Lock()
+
+    @property
+    def source(self) -> str:
+        return self.current.source
+
+    @property
+    def memory(self) -> MemoryPlan:
+        return self.current.memory
+
+    def __call__(self, inputs: Sequence[Any]) -> Sequence[Any]:
+        if self.spent > self.price:
+            return self.current(inputs)
+        start = perf_counter()
+        results = self.current(inputs)
+        self.spent += perf_counter() - start
+        if self.spent > self.price:
+            self._switch()
+        return results
+
+    def _switch(self) -> None:
+        with self.lock:
+            if isinstance(self.current, _OnNumpy):
+                self.current = _fused(self.graph, self.options)
+
+
+def predicted_compile_seconds(graph: Graph) -> float:
+    """What compiling the fused engine's code for a graph takes, roughly."""
+    return COMPILE_START + COMPILE_PER_NODE * len(graph)
+
+
+PREPARE: dict[str, Callable[[Graph, Options], Executable]] = {
+    "numpy": _OnNumpy,
+    "fused": _fused,
+    "cuda": _cuda,
+    "auto": _Auto,
+}
