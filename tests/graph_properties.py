@@ -195,6 +195,7 @@ def is_sympys_derivative(
     with mpmath.workdps(DIGITS):
         slopes = [away_from_jumps(sp.diff(expression, s)).xreplace(at) for s in symbols]
         exact = [sp.Float(slope.evalf(DIGITS), DIGITS) for slope in slopes]
+        skip_unless(sp.nan not in exact)  # SymPy has no slope of sinc at its removable point 0
         along = float(sum(s * sp.Integer(int(d)) for s, d in zip(exact, dx, strict=True)))
     agree(dy, along, e, "forward against SymPy")
     for ct, slope, error in zip(cts, exact, errors, strict=True):
