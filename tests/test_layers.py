@@ -45,6 +45,11 @@ lower/cuda_folds lower/cuda_sequences
 lower/cuda_products
 lower/cache lower/workers
 lower/compiler
+lower/opcodes lower/tape_products
+lower/tape_texts
+lower/tape_values
+lower/tape_encoding
+lower/tape
 lower/cuda_errors
 lower/cuda_kernels lower/cuda_arrays
 lower/cuda_emission lower/cuda_runtime

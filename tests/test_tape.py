@@ -1,0 +1,44 @@
+"""The tape computes what the interpreter computes, for every row, program and kind of output."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES as PROGRAMS, Case
+from test_fused import LOOSE, SAMPLES, ULPS, program_graphs, same, sample_graph
+
+from calcbench.graph.arraytype import BOOL, FLOAT32, FLOAT64, INT64
+from calcbench.graph.interpreter import evaluate
+from calcbench.graph.ir import Graph
+from calcbench.lower.tape import TapeProgram, prepare_tape
+
+
+def check(graph: Graph, values: Sequence[Any], ulps: float = LOOSE, **options: Any) -> TapeProgram:
+    """The program's results have the interpreter's types and, to `ulps` of the largest, values."""
+    program = prepare_tape(graph, **options)
+    got = program([np.ascontiguousarray(v) if np.ndim(v) else v for v in values])
+    want = evaluate(graph, *values)
+    for g, w, i in zip(got, want, graph.outputs, strict=True):
+        same(g, np.asarray(w, graph.types[i].dtype), ulps, f"v{i} = {graph.nodes[i].row.name}")
+        assert isinstance(g, np.generic) if np.ndim(g) == 0 else g.flags.owndata
+    return program
+
+
+@pytest.mark.parametrize("dtype", [FLOAT64, FLOAT32, INT64, BOOL], ids=str)
+def test_every_row_at_its_samples(dtype: np.dtype) -> None:
+    for row, sample in SAMPLES:
+        graph, values = sample_graph([(row, sample)], dtype)
+        if graph.outputs:
+            exact = "exact" in row.facts or dtype.kind != "f"
+            check(graph, values, 0 if exact else ULPS.get(row.name, LOOSE))
+
+
+@pytest.mark.parametrize("case", PROGRAMS, ids=lambda case: case.name)
+def test_every_sample_program(case: Case) -> None:
+    for graph, values in program_graphs(case):
+        try:
+            evaluate(graph, *values)
+        except Exception:
+            continue  # no number: not positive definite, an index too large
+        check(graph, values, 1e6)
