@@ -271,9 +271,9 @@ def compile(
     function : callable or Graph
         A function of arrays written with NumPy, also one that `cb.grad` and its relatives return,
         or a graph with known sizes.
-    engine : {"auto", "fused", "cuda", "numpy"}
-        ``numpy`` is the interpreter, which runs any graph at once; ``fused`` compiles loops for
-        this graph; ``auto`` interprets until the time spent would have paid for compiling.
+    engine : {"auto", "tape", "fused", "cuda", "numpy"}
+        ``tape`` runs any graph at once; ``fused`` compiles loops for this graph; ``auto`` is the
+        tape until the time spent would have paid for compiling; ``numpy`` is the interpreter.
     elementary : {"vector", "libm"}
         Whose exp, log, sin, ... are used on the CPU: calcbench's, which vectorise (at most 2 ulp
         off), or the C library's.
@@ -299,7 +299,7 @@ def compile(
     --------
     >>> import numpy as np
     >>> import calcbench as cb
-    >>> slope = cb.compile(cb.grad(lambda x: np.sum(x**2)), engine="auto")
+    >>> slope = cb.compile(cb.grad(lambda x: np.sum(x**2)), engine="tape")
     >>> slope(np.array([1.0, 3.0]))
     array([2., 6.])
     """

@@ -81,7 +81,7 @@ def grad(
         and random generators are watched for changes, lists, dicts and objects two levels deep;
         turn it off for functions whose behaviour depends on what lies deeper, on files, on
         environment variables or on the time.
-    engine : {"numpy", "fused", "cuda", "auto"}
+    engine : {"numpy", "tape", "fused", "cuda", "auto"}
         What runs it; see `compile`.
 
     Returns

@@ -55,7 +55,7 @@ def jvp(
         a tuple of tangents.
     kink : str, optional
         Convention at kinks.
-    engine : {"numpy", "fused", "cuda", "auto"}
+    engine : {"numpy", "tape", "fused", "cuda", "auto"}
         What runs it; see `compile`.
 
     Returns
@@ -109,7 +109,7 @@ def vjp(
         tuple a tuple.
     kink : str, optional
         Convention at kinks.
-    engine : {"numpy", "fused", "cuda", "auto"}
+    engine : {"numpy", "tape", "fused", "cuda", "auto"}
         What runs it; see `compile`.
 
     Returns
@@ -189,7 +189,7 @@ def hvp(
         array, a tuple a tuple.
     kink : str, optional
         Convention at kinks.
-    engine : {"numpy", "fused", "cuda", "auto"}
+    engine : {"numpy", "tape", "fused", "cuda", "auto"}
         What runs it; see `compile`.
 
     Returns

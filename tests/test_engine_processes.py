@@ -15,7 +15,7 @@ def f(x):
     return np.sum(np.exp(-x) * x[::-1]) if x[0] > 0 else np.sum(x * x)
 
 
-@pytest.mark.parametrize("engine", ["numpy", "auto", "fused"])
+@pytest.mark.parametrize("engine", ["numpy", "tape", "fused"])
 def test_many_threads_call_one_compiled_function(engine):
     slope = cb.compile(cb.grad(f), engine=engine)
     rng = np.random.default_rng(0)

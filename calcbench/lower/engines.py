@@ -20,6 +20,7 @@ from calcbench.graph.rewriting import simplify
 from calcbench.lower.compiler import EngineError, check_process
 from calcbench.lower.fused import prepare_fused
 from calcbench.lower.memory import MemoryPlan, check_budget
+from calcbench.lower.tape import TapeProgram, prepare_tape
 
 
 DTYPES = frozenset(["float64", "float32", "int64", "bool"])
@@ -43,7 +44,7 @@ class Options:
 
     Attributes
     ----------
-    engine : {"numpy", "fused", "cuda", "auto"}
+    engine : {"numpy", "tape", "fused", "cuda", "auto"}
     vectorised : bool
         Whether exp, log, sin ... are calcbench's own vectorising ones, or libm's.
     memory_limit : int or None
@@ -150,6 +151,10 @@ class _OnNumpy:
         return self.plan(*inputs)
 
 
+def _tape(graph: Graph, options: Options) -> Executable:
+    return prepare_tape(graph, vectorised=options.vectorised)
+
+
 def _fused(graph: Graph, options: Options) -> Executable:
     return prepare_fused(graph, vectorised=options.vectorised)
 
@@ -159,12 +164,12 @@ def _cuda(graph: Graph, options: Options) -> Executable:
 
 
 class _Auto:
-    """The interpreter at once, and the fused engine once it would have paid for its compilation."""
+    """The tape at once, and the fused engine once it would have paid for its compilation."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
         self.graph = graph
         self.options = options
-        self.current: Executable = _OnNumpy(graph, options)
+        self.current: Executable = _tape(graph, options)
         self.spent = 0.0
         self.price = predicted_compile_seconds(graph)
         self.lock = Lock()
@@ -189,7 +194,7 @@ class _Auto:
 
     def _switch(self) -> None:
         with self.lock:
-            if isinstance(self.current, _OnNumpy):
+            if isinstance(self.current, TapeProgram):
                 self.current = _fused(self.graph, self.options)
 
 
@@ -200,6 +205,7 @@ def predicted_compile_seconds(graph: Graph) -> float:
 
 PREPARE: dict[str, Callable[[Graph, Options], Executable]] = {
     "numpy": _OnNumpy,
+    "tape": _tape,
     "fused": _fused,
     "cuda": _cuda,
     "auto": _Auto,
