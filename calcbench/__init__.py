@@ -23,6 +23,7 @@ _EXPORTS = {
     "TraceError": "calcbench.graph.arraytype",
     "as_graph": "calcbench.graph.explicit",
     "compile": "calcbench.compilation",
+    "cuda_report": "calcbench.cuda_reporting",
     "derivative": "calcbench.derivatives",
     "detach": "calcbench.functions",
     "digamma": "calcbench.functions",

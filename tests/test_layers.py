@@ -52,7 +52,7 @@ lower/tape_encoding
 lower/tape
 lower/cuda_errors
 lower/cuda_kernels lower/cuda_arrays
-lower/cuda_emission lower/cuda_runtime
+lower/cuda_emission lower/cuda_runtime lower/cuda_static
 lower/cuda_program
 lower/fused
 lower/engines
@@ -61,6 +61,7 @@ batches
 compilation
 compositions delegation
 derivatives jacobians products subgradients
+cuda_reporting
 verification/calls verification/directions verification/extrapolation verification/report
 verification/diagnosis verification/inputs verification/ladder
 verification/differences verification/observation
@@ -87,7 +88,7 @@ LIBRARIES = {
     "cuda": (r"lower/cuda_.*", NOWHERE),  # what numba-cuda brings: the linker, and DLPack
     "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
     # The lazy names, the engines loaded on demand, generated modules; elsewhere it would hide one.
-    "importlib": (r"calcbench|delegation|lower/compiler",) * 2,
+    "importlib": (r"calcbench|delegation|lower/(compiler|engines)",) * 2,
 }
 LAZY = {"scipy", "sympy", "numba", "matplotlib", "cuda"}  # too slow to load for `import calcbench`
 BANNED_NAMES = {"utils", "helpers", "misc", "common"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from threading import Lock
 from time import perf_counter
 from typing import Any, Protocol
@@ -160,7 +161,9 @@ def _fused(graph: Graph, options: Options) -> Executable:
 
 
 def _cuda(graph: Graph, options: Options) -> Executable:
-    raise EngineError("the cuda engine is not built yet; use 'tape' or 'fused'")
+    """Loaded when it is asked for: numba.cuda looks for drivers and toolkits."""
+    program: Executable = import_module("calcbench.lower.cuda_program").prepare_cuda(graph)
+    return program
 
 
 class _Auto:
