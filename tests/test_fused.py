@@ -46,6 +46,7 @@ def interpreted(source: str) -> Any:
         array.reshape(-1)[at] = value
 
     space: dict[str, Any] = {"np": np, "math": math, "jit": lambda f: f, "read": read}
+    space["inline"] = space["jit"]
     space |= {"kept": read, "keep": write, **{f"write{k}": write for k in range(7)}}
     exec(text, space)  # noqa: S102 - our own text
     return SimpleNamespace(**space)

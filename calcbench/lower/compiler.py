@@ -33,7 +33,9 @@ import numba
 import numpy as np
 
 
-jit = numba.njit(error_model="numpy", nogil=True, cache=True)
+options = {"error_model": "numpy", "nogil": True, "cache": True}
+jit = numba.njit(**options)
+inline = numba.njit(**options, forceinline=True)
 
 
 """
@@ -172,9 +174,9 @@ _lock = threading.Lock()
 def load(source: str) -> Module:
     """The functions of a source text, ready to be compiled when they first meet their types.
 
-    The text stands alone: its functions carry ``@jit``, and may use ``math``, ``np`` and
-    ``numba``; it imports nothing. The same text gives the same object, in every thread, as long as
-    it is among the last 256 used.
+    The text stands alone: its functions carry ``@jit``, or ``@inline`` to become part of those that
+    call them, and may use ``math``, ``np`` and ``numba``; it imports nothing. The same text gives
+    the same object, in every thread, as long as it is among the last 256 used.
 
     Raises
     ------

@@ -60,7 +60,7 @@ class Kernel:
 def module_text(kernels: Sequence[Kernel], simulated: bool = False, shared: str = "") -> str:
     """The whole module of some kernels; equal texts give equal functions, so each stands once."""
     body = "\n\n".join(dict.fromkeys([*filter(None, [shared]), *[k.text for k in kernels]]))
-    functions = library(body)
+    functions = library(body, "@jit")
     return header(simulated) + (functions + "\n\n\n" if functions else "") + body
 
 

@@ -92,22 +92,26 @@ def literal_text(value: Literal) -> str:
 # --- functions that the texts call -------------------------------------------------------------
 
 
-def library(text: str) -> str:
-    """The source of every function of ours that `text` calls, each decorated with ``@jit``."""
+def library(text: str, decorator: str = "@inline") -> str:
+    """The source of every function of ours that `text` calls, decorated.
+
+    Not inlined, the larger ones would be called entry by entry, and no loop around them vectorises:
+    powers took 80 ns instead of 9.
+    """
     found: dict[str, str] = {}
-    _collect(text, found)
+    _collect(text, found, decorator)
     return "\n\n".join(found.values())
 
 
-def _collect(text: str, found: dict[str, str]) -> None:
+def _collect(text: str, found: dict[str, str], decorator: str) -> None:
     """Callees before callers, so that each is defined when a caller is compiled."""
     for name in dict.fromkeys(_CALL.findall(text)):
         home = _home(name)
         if home is None or name in found:
             continue
         source = inspect.getsource(getattr(home, name))
-        _collect(source.split("\n", 1)[1], found)
-        found[name] = _constants(home, source) + "@jit\n" + source
+        _collect(source.split("\n", 1)[1], found, decorator)
+        found[name] = f"{_constants(home, source)}{decorator}\n{source}"
 
 
 def _home(name: str) -> ModuleType | None:
