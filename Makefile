@@ -67,5 +67,5 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.examples benchmarks/requirements.txt
-	$(PIP) install "$$(grep '^autograd==' benchmarks/requirements.txt)"
+	$(PIP) install --requirement benchmarks/requirements.txt
 	@touch $@

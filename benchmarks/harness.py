@@ -1,4 +1,4 @@
-"""Interleaved timing of alternatives, as records: what was run, where, and the ratios."""
+"""Interleaved timing of alternatives, as records: what was run, where, the ratios, and the bars."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 
 RESULTS = Path(__file__).parent / "results"
+PATIENCE = 0.5  # seconds after which a call that has been made counts as warm
+BUDGET = 90.0  # seconds of one comparison after which no further round is begun
+FEWEST_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per call of one alternative: quartiles over interleaved rounds."""
+    """Seconds per call of one alternative: quartiles over interleaved rounds.
+
+    `first` is what came before: seconds to build it and to call it once, compilation included.
+    """
 
     problem: str
     size: int
@@ -28,18 +35,61 @@ class Timing:
     low: float
     high: float
     ratio: float
+    first: float | None = None
+
+
+class Absence(NamedTuple):
+    """A participant without a time, and the reason."""
+
+    problem: str
+    size: int
+    who: str
+    reason: str
+
+
+class Bar(NamedTuple):
+    """What was asked of a number, and the number; None if a participant is absent."""
+
+    what: str
+    limit: float
+    measured: float | None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        asked = f"{self.what}: bar ≤ {self.limit:g}{self.unit}: "
+        if self.measured is None:
+            return asked + "not measured"
+        return f"{asked}{self.measured:.3g}{self.unit} {'met' if self.is_met else 'MISSED'}"
+
+    @property
+    def is_met(self) -> bool | None:
+        return None if self.measured is None else self.measured <= self.limit
+
+
+# --- timing ----------------------------------------------------------------------------------
 
 
 def interleave(
-    problem: str, size: int, calls: dict[str, Callable[[], object]], against: str, rounds: int = 15
+    problem: str,
+    size: int,
+    calls: dict[str, Callable[[], object]],
+    against: str | Sequence[str],
+    rounds: int = 15,
 ) -> list[Timing]:
-    """Time the alternatives in turn, A B C A B C ..., and relate their medians to `against`."""
+    """Time the alternatives in turn, A B C A B C ..., and relate their medians to the base.
+
+    The base is the fastest of `against`, one name or several.
+    """
     repeats = {who: _repeats(call) for who, call in calls.items()}
     seconds: dict[str, list[float]] = {who: [] for who in calls}
-    for _ in range(rounds):
+    start = time.perf_counter()
+    for done in range(rounds):
+        if done >= FEWEST_ROUNDS and time.perf_counter() - start > BUDGET:
+            break
         for who, call in calls.items():
             seconds[who].append(_time(call, repeats[who]))
-    base = statistics.median(seconds[against])
+    names = (against,) if isinstance(against, str) else against
+    base = min(statistics.median(seconds[who]) for who in names)
     return [_timing(problem, size, who, taken, base) for who, taken in seconds.items()]
 
 
@@ -50,8 +100,10 @@ def _timing(problem: str, size: int, who: str, taken: list[float], base: float) 
 
 def _repeats(call: Callable[[], object], least: float = 2e-3) -> int:
     """How often to call so that one measurement lasts at least `least` seconds, after warm-up."""
-    call(), call(), call()
-    return max(1, int(least / max(_time(call, 1), 1e-9)))
+    taken = [_time(call, 1)]
+    while len(taken) < 4 and sum(taken) < PATIENCE:
+        taken.append(_time(call, 1))
+    return max(1, int(least / max(taken[-1], 1e-9)))
 
 
 def _time(call: Callable[[], object], repeats: int) -> float:
@@ -61,15 +113,26 @@ def _time(call: Callable[[], object], repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
+# --- facts and reports -----------------------------------------------------------------------
+
+
 def machine(*packages: str) -> dict[str, str]:
     """The processor, the threads and the versions behind a measurement."""
     facts = {
         "processor": _processor(),
         "cores": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.1f}",
         "python": sys.version.split()[0],
     }
     threads = {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")}
-    return {**facts, **threads, **{name: version(name) for name in ("numpy", *packages)}}
+    return {**facts, **threads, **{name: _version(name) for name in ("numpy", *packages)}}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _processor() -> str:
@@ -80,26 +143,59 @@ def _processor() -> str:
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown")
 
 
-def report(question: str, rows: list[Timing], facts: dict[str, str], name: str | None) -> None:
+def report(
+    question: str,
+    rows: list[Timing],
+    facts: dict[str, str],
+    name: str | None,
+    absent: Sequence[Absence] = (),
+    bars: Sequence[Bar] = (),
+) -> None:
     """Print a table and, if `name` is given, write it as JSON: temporary file, then rename."""
     print(question)
     print(", ".join(f"{k} {v}" for k, v in facts.items()))
     print(
-        f"{'problem':<28}{'size':>8}  {'who':<18}{'median µs':>11}{'quartiles µs':>20}{'ratio':>8}"
+        f"{'problem':<28}{'size':>8}  {'who':<22}{'median µs':>13}{'quartiles µs':>26}"
+        f"{'ratio':>9}{'first s':>9}"
     )
     for row in rows:
-        spread = f"{row.low * 1e6:.2f} .. {row.high * 1e6:.2f}"
-        print(
-            f"{row.problem:<28}{row.size:>8}  {row.who:<18}{row.median * 1e6:>11.2f}{spread:>20}"
-            f"{row.ratio:>8.2f}"
-        )
+        print(_line(row))
+    for gone in absent:
+        print(f"{gone.problem:<28}{gone.size:>8}  {gone.who:<22}{gone.reason}")
+    for bar in bars:
+        print(bar)
     if name:
-        _write(name, {"question": question, "machine": facts, "rows": [asdict(r) for r in rows]})
+        _write(name, _record(question, rows, facts, absent, bars))
+
+
+def _line(row: Timing) -> str:
+    spread = f"{row.low * 1e6:.2f} .. {row.high * 1e6:.2f}"
+    first = "" if row.first is None else f"{row.first:.2f}"
+    return (
+        f"{row.problem:<28}{row.size:>8}  {row.who:<22}{row.median * 1e6:>13.2f}{spread:>26}"
+        f"{row.ratio:>9.2f}{first:>9}"
+    )
+
+
+def _record(
+    question: str,
+    rows: list[Timing],
+    facts: dict[str, str],
+    absent: Sequence[Absence],
+    bars: Sequence[Bar],
+) -> dict[str, object]:
+    return {
+        "question": question,
+        "machine": facts,
+        "rows": [asdict(row) for row in rows],
+        "absent": [gone._asdict() for gone in absent],
+        "bars": [{**bar._asdict(), "is_met": bar.is_met} for bar in bars],
+    }
 
 
 def _write(name: str, record: dict[str, object]) -> None:
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"{name}.json"
     temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(target)

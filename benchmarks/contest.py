@@ -1,0 +1,149 @@
+"""Participants of one problem: built, checked against an independent value, then timed in turn."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from harness import Absence, Bar, Timing, interleave, machine, report
+from participants import OURS, PEERS, Absent, versions
+
+
+class Calls(NamedTuple):
+    """What a participant offers: its gradient (with or without the value) and its function."""
+
+    gradient: Callable[[], Any]
+    function: Callable[[], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A name, a size, and what every participant must compute, each array within `rtol`."""
+
+    name: str
+    size: int
+    expected: Sequence[Any]
+    rtol: float
+
+
+@dataclass
+class Contest:
+    """The rows, absences and bars of one benchmark, as they are gathered."""
+
+    rounds: int = 15
+    rows: list[Timing] = field(default_factory=list)
+    absent: list[Absence] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+
+    def run(self, problem: Problem, makers: dict[str, Callable[[], Calls]]) -> None:
+        """Check all participants of a problem, then time those that are there."""
+        first: dict[str, float] = {}
+        calls: dict[str, Callable[[], Any]] = {}
+        for who, maker in makers.items():
+            try:
+                made, first[who] = _checked(problem, who, maker)
+            except Absent as reason:
+                self.absent.append(Absence(problem.name, problem.size, who, str(reason)))
+                continue
+            calls[who] = made.gradient
+            if made.function is not None:
+                calls[_function(who)] = made.function
+        if not calls:
+            return
+        against = [who for who in calls if who in PEERS] or list(calls)[:1]
+        rows = interleave(problem.name, problem.size, calls, against, self.rounds)
+        self.rows += [replace(row, first=first.get(row.who)) for row in rows]
+
+    def seconds(self, problem: Problem, who: str) -> float | None:
+        """The median of a participant, None if it is absent."""
+        key = (problem.name, problem.size, who)
+        return next((r.median for r in self.rows if (r.problem, r.size, r.who) == key), None)
+
+    def fastest(self, problem: Problem) -> str | None:
+        """The fastest peer that is there; code written by hand is no peer."""
+        times = {who: self.seconds(problem, who) for who in PEERS}
+        there = {who: taken for who, taken in times.items() if taken is not None}
+        return min(there, key=lambda who: there[who], default=None)
+
+    # --- bars --------------------------------------------------------------------------------
+
+    def ratio_bar(self, problem: Problem, who: str, against: str | None, limit: float) -> None:
+        """The time of one participant at most `limit` times that of another."""
+        what = f"{problem.name} {problem.size}: {who} / {against or 'fastest peer'}"
+        self.bars.append(Bar(what, limit, self._ratio(problem, who, against)))
+
+    def peer_bar(self, problem: Problem, who: str, limit: float) -> None:
+        """At most `limit` times the fastest peer that is there."""
+        self.ratio_bar(problem, who, self.fastest(problem), limit)
+
+    def function_bar(self, problem: Problem, who: str, limit: float = 3.0) -> None:
+        """The gradient at most `limit` times the function on the same engine."""
+        self.ratio_bar(problem, who, _function(who), limit)
+
+    def _ratio(self, problem: Problem, who: str, against: str | None) -> float | None:
+        ours, theirs = self.seconds(problem, who), self.seconds(problem, against or "")
+        return None if ours is None or theirs is None else ours / theirs
+
+    def finish(self, text: str, name: str | None) -> list[Timing]:
+        """Print the table under the first sentence of `text`, and keep it under `name`."""
+        report(text.splitlines()[0], self.rows, facts(), name, self.absent, self.bars)
+        return self.rows
+
+
+def _function(who: str) -> str:
+    return f"{who}: function"
+
+
+def _checked(problem: Problem, who: str, maker: Callable[[], Calls]) -> tuple[Calls, float]:
+    """The participant and the seconds until its first result, which is the right one."""
+    start = time.perf_counter()
+    calls = maker()
+    result = calls.gradient()
+    taken = time.perf_counter() - start
+    check(problem, who, result)
+    if calls.function is not None:
+        calls.function()
+    return calls, taken
+
+
+def check(problem: Problem, who: str, result: Any) -> None:
+    """Every array within `rtol` of the expected one, relative to its largest entry."""
+    arrays = flat(result)
+    assert len(arrays) == len(problem.expected), f"{who}: {len(arrays)} results"
+    for found, expected in zip(arrays, problem.expected, strict=True):
+        scale = np.max(np.abs(expected), initial=0.0)
+        np.testing.assert_allclose(
+            found.reshape(np.shape(expected)),
+            expected,
+            rtol=problem.rtol,
+            atol=problem.rtol * scale,
+            err_msg=f"{who} on {problem.name}",
+        )
+
+
+def flat(result: Any) -> list[np.ndarray]:
+    """The arrays in nested tuples and lists, in order."""
+    if isinstance(result, tuple | list):
+        return [array for part in result for array in flat(part)]
+    return [np.asarray(result)]
+
+
+def facts() -> dict[str, str]:
+    """The machine, with the threads and versions of the peers that are there."""
+    return {**machine("numba", "autograd", "jax", "torch", "casadi"), **versions()}
+
+
+def is_quick(text: str, arguments: list[str] | None) -> bool:
+    """Whether the command line asks for tiny sizes, with nothing written."""
+    parser = argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, nothing written")
+    return bool(parser.parse_args(arguments).quick)
+
+
+__all__ = ["OURS", "Absent", "Calls", "Contest", "Problem", "check", "is_quick"]
