@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from harness import Absence, Bar, Timing, interleave, machine, report
-from participants import OURS, PEERS, Absent, versions
+from harness import Absence, Bar, Timing, interleave, machine, quartiles, report
+from participants import OURS, PEERS, Absent, peer, versions
+
+
+IMPORT_SECONDS = 60.0  # that a new process may take to load a package
 
 
 class Calls(NamedTuple):
@@ -58,10 +63,15 @@ class Contest:
         rows = interleave(problem.name, problem.size, calls, against, self.rounds)
         self.rows += [replace(row, first=first.get(row.who)) for row in rows]
 
+    def row(self, problem: Problem, who: str | None) -> Timing | None:
+        """The times of a participant, None if it is absent."""
+        key = (problem.name, problem.size, who)
+        return next((r for r in self.rows if (r.problem, r.size, r.who) == key), None)
+
     def seconds(self, problem: Problem, who: str) -> float | None:
         """The median of a participant, None if it is absent."""
-        key = (problem.name, problem.size, who)
-        return next((r.median for r in self.rows if (r.problem, r.size, r.who) == key), None)
+        row = self.row(problem, who)
+        return None if row is None else row.median
 
     def fastest(self, problem: Problem) -> str | None:
         """The fastest peer that is there; code written by hand is no peer."""
@@ -72,9 +82,10 @@ class Contest:
     # --- bars --------------------------------------------------------------------------------
 
     def ratio_bar(self, problem: Problem, who: str, against: str | None, limit: float) -> None:
-        """The time of one participant at most `limit` times that of another."""
+        """The time of one participant at most `limit` times that of another, round by round."""
         what = f"{problem.name} {problem.size}: {who} / {against or 'fastest peer'}"
-        self.bars.append(Bar(what, limit, self._ratio(problem, who, against)))
+        ours, theirs = self.row(problem, who), self.row(problem, against)
+        self.bars.append(ratio_of(what, limit, ours, theirs))
 
     def peer_bar(self, problem: Problem, who: str, limit: float) -> None:
         """At most `limit` times the fastest peer that is there."""
@@ -84,14 +95,19 @@ class Contest:
         """The gradient at most `limit` times the function on the same engine."""
         self.ratio_bar(problem, who, _function(who), limit)
 
-    def _ratio(self, problem: Problem, who: str, against: str | None) -> float | None:
-        ours, theirs = self.seconds(problem, who), self.seconds(problem, against or "")
-        return None if ours is None or theirs is None else ours / theirs
-
     def finish(self, text: str, name: str | None) -> list[Timing]:
         """Print the table under the first sentence of `text`, and keep it under `name`."""
         report(text.splitlines()[0], self.rows, facts(), name, self.absent, self.bars)
         return self.rows
+
+
+def ratio_of(what: str, limit: float, ours: Timing | None, theirs: Timing | None) -> Bar:
+    """A bar on a ratio: median and quartiles over rounds, in which both met the same load."""
+    if ours is None or theirs is None:
+        return Bar(what, limit, None)
+    ratios = [a / b for a, b in zip(ours.taken, theirs.taken, strict=True)]
+    low, median, high = quartiles(ratios)
+    return Bar(what, limit, median, spread=(low, high))
 
 
 def _function(who: str) -> str:
@@ -108,6 +124,40 @@ def _checked(problem: Problem, who: str, maker: Callable[[], Calls]) -> tuple[Ca
     if calls.function is not None:
         calls.function()
     return calls, taken
+
+
+def within(
+    seconds: float, name: str, maker: Callable[[], Calls], limit: bool = True
+) -> Callable[[], Calls]:
+    """The participant, absent if a process of its own does not get its first gradient in time.
+
+    Only a process can be ended in the middle of a compilation. The time begins when the package
+    `name` is imported. Without `limit` nothing is tried beforehand.
+    """
+    return partial(_within, seconds, name, maker) if limit else maker
+
+
+def _within(seconds: float, name: str, maker: Callable[[], Calls]) -> Calls:
+    peer(name)
+    processes = multiprocessing.get_context("spawn")
+    is_ready = processes.Event()
+    attempt = processes.Process(target=_attempt, args=(name, maker, is_ready))
+    attempt.start()
+    is_ready.wait(IMPORT_SECONDS)
+    attempt.join(seconds)
+    if attempt.is_alive():
+        attempt.kill()
+        attempt.join()
+        raise Absent(f"not in {seconds:g} s")
+    if attempt.exitcode:
+        raise Absent("failed: its own message is above")
+    return maker()
+
+
+def _attempt(name: str, maker: Callable[[], Calls], is_ready: Any) -> None:
+    peer(name)
+    is_ready.set()
+    maker().gradient()
 
 
 def check(problem: Problem, who: str, result: Any) -> None:
@@ -146,4 +196,4 @@ def is_quick(text: str, arguments: list[str] | None) -> bool:
     return bool(parser.parse_args(arguments).quick)
 
 
-__all__ = ["OURS", "Absent", "Calls", "Contest", "Problem", "check", "is_quick"]
+__all__ = ["OURS", "Absent", "Calls", "Contest", "Problem", "check", "is_quick", "within"]

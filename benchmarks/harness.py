@@ -26,6 +26,7 @@ class Timing:
     """Seconds per call of one alternative: quartiles over interleaved rounds.
 
     `first` is what came before: seconds to build it and to call it once, compilation included.
+    `taken` are the rounds, so that two alternatives can be compared round by round.
     """
 
     problem: str
@@ -36,6 +37,7 @@ class Timing:
     high: float
     ratio: float
     first: float | None = None
+    taken: tuple[float, ...] = ()
 
 
 class Absence(NamedTuple):
@@ -48,18 +50,24 @@ class Absence(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What was asked of a number, and the number; None if a participant is absent."""
+    """What was asked of a number, and the number; None if a participant is absent.
+
+    `spread` are the quartiles of the number over the rounds.
+    """
 
     what: str
     limit: float
     measured: float | None
     unit: str = ""
+    spread: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         asked = f"{self.what}: bar ≤ {self.limit:g}{self.unit}: "
         if self.measured is None:
             return asked + "not measured"
-        return f"{asked}{self.measured:.3g}{self.unit} {'met' if self.is_met else 'MISSED'}"
+        spread = f" ({self.spread[0]:.3g} .. {self.spread[1]:.3g})" if self.spread else ""
+        verdict = "met" if self.is_met else "MISSED"
+        return f"{asked}{self.measured:.3g}{self.unit}{spread} {verdict}"
 
     @property
     def is_met(self) -> bool | None:
@@ -94,8 +102,16 @@ def interleave(
 
 
 def _timing(problem: str, size: int, who: str, taken: list[float], base: float) -> Timing:
-    low, median, high = statistics.quantiles(taken, n=4)
-    return Timing(problem, size, who, median, low, high, median / base)
+    low, median, high = quartiles(taken)
+    return Timing(problem, size, who, median, low, high, median / base, None, tuple(taken))
+
+
+def quartiles(numbers: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile; of one number, that number."""
+    if len(numbers) == 1:
+        return (numbers[0],) * 3
+    low, median, high = statistics.quantiles(numbers, n=4)
+    return low, median, high
 
 
 def _repeats(call: Callable[[], object], least: float = 2e-3) -> int:

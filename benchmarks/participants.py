@@ -16,7 +16,7 @@ import calcbench as cb
 
 
 OURS = ("calcbench fused", "calcbench tape", "calcbench numpy")
-PEERS = ("JAX", "torch", "autograd", "CasADi", "CasADi MX")
+PEERS = ("JAX", "torch", "torch compiled", "autograd", "CasADi")
 
 
 class Absent(Exception):
@@ -37,14 +37,6 @@ def versions() -> dict[str, str]:
     if find_spec("torch") is None:
         return {}
     return {"torch threads": str(import_module("torch").get_num_threads())}
-
-
-def public(name: str) -> Any:
-    """A public name of calcbench, or Absent while it is not built."""
-    try:
-        return getattr(cb, name)
-    except (AttributeError, ImportError):
-        raise Absent("not built yet") from None
 
 
 # --- dialects --------------------------------------------------------------------------------
@@ -110,8 +102,7 @@ def calcbench_calls(f: Function, args: Sequence[Any], engine: str, value: bool =
     derivative = (cb.value_and_grad if value else cb.grad)(f, wanted)
     if engine == "numpy":
         return lambda: derivative(*args), lambda: f(*args)
-    compiled = public("compile")
-    gradient, function = compiled(derivative, engine=engine), compiled(f, engine=engine)
+    gradient, function = cb.compile(derivative, engine=engine), cb.compile(f, engine=engine)
     return lambda: gradient(*args), lambda: function(*args)
 
 
