@@ -10,18 +10,17 @@ import numpy as np
 
 from calcbench.batches import Batches
 from calcbench.graph.arraytype import GraphError, as_array
-from calcbench.graph.conventions import current_convention
 from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Arguments, Path, Paths, prepare
-from calcbench.graph.trees import LEAF
 from calcbench.lower.engines import Options, Runner
 from calcbench.lower.memory import MemoryPlan
 from calcbench.programs import inlined, result_tree
+from calcbench.shortcuts import MISS, Shortcut, shortcut
 
 
-MISS = object()  # what the quick road answers when the long one must be taken
+MOST_SHORTCUTS = 4  # the types and branches that one loop goes through
 
 
 class Built(NamedTuple):
@@ -49,7 +48,7 @@ class Compiled:
         self.paths = Paths(function, self._build, generic=False)
         self.last: Path | None = None
         self.batches = Batches(function, options)
-        self._quick: Callable[[tuple[Any, ...]], Any] | None = None
+        self._shortcuts: tuple[Shortcut, ...] = ()
         wraps(function, updated=())(self)
 
     @property
@@ -73,15 +72,26 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function's result, computed by the engine."""
-        if self._quick is not None and not kwargs:
-            result = self._quick(args)
-            if result is not MISS:
-                return result
+        if not kwargs:
+            for known in self._shortcuts:
+                result = known.take(args)
+                if result is not MISS:
+                    if self.last is not known.path:
+                        self._prefer(known)
+                    return result
         arguments = prepare(args, kwargs, (), self.paths.roots)
         path, results = self._run(arguments)
         self.last = path
-        self._quick = quick_road(path, arguments, self.paths)
+        found = shortcut(path, arguments, self.paths)
+        if found is not None:
+            self._prefer(found)
         return result_tree(path.trace, results)
+
+    def _prefer(self, known: Shortcut) -> None:
+        """Try this one first from now on."""
+        others = [s for s in self._shortcuts if s.path is not known.path]
+        self._shortcuts = (known, *others)[:MOST_SHORTCUTS]
+        self.last = known.path
 
     def batch(self, *args: Any, max_paths: int = 32, **kwargs: Any) -> Any:
         """The function at many points: every array's first axis is the point.
@@ -149,43 +159,6 @@ def run(built: Built, inputs: Sequence[Any]) -> Sequence[Any]:
     if any(isinstance(v, Value) for v in inputs):
         return inlined(built.graph, inputs)
     return built.runner(inputs)
-
-
-def quick_road(
-    path: Path, arguments: Arguments, paths: Paths
-) -> Callable[[tuple[Any, ...]], Any] | None:
-    """A short way to the same path for float arrays alone; None if the path needs the long one.
-
-    It repeats what the long way checks: types, convention, environment and guards.
-    """
-    structure, kinds, _, convention = arguments.key
-    plain = structure[2][0] == (tuple, None, (LEAF,) * len(kinds)) and not structure[2][1][2]
-    is_trusted = any(p is path for known in paths.trusted.values() for p in known)
-    if not plain or not is_trusted or not all(isinstance(k, tuple) and k[0] for k in kinds):
-        return None
-    expected = list(kinds)
-    runner, unchanged = path.built.runner, path.environment.is_unchanged
-    single = path.trace.structure == LEAF
-    has_captures = bool(path.trace.captures)
-
-    def quick(args: tuple[Any, ...]) -> Any:
-        if len(args) != len(expected):
-            return MISS
-        for value, (shape, dtype) in zip(args, expected, strict=True):
-            if type(value) is not np.ndarray or value.shape != shape or value.dtype != dtype:
-                return MISS
-            if not value.flags.c_contiguous:
-                return MISS
-        if not unchanged() or current_convention() != convention:
-            return MISS
-        inputs = [*args, *path.capture_values()] if has_captures else args
-        try:
-            results = runner(inputs)
-        except GuardMiss:
-            return MISS
-        return results[0] if single else result_tree(path.trace, results)
-
-    return quick
 
 
 class CompiledGraph:

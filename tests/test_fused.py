@@ -56,6 +56,7 @@ def interpreted(source: str) -> Any:
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs prepared by this test are run as plain Python."""
     monkeypatch.setattr(fused, "load", interpreted)
+    monkeypatch.setattr(fused, "compile_only", lambda function, _: function)
 
 
 def run(program: FusedProgram, values: Sequence[Any]) -> list[Any]:
@@ -163,9 +164,10 @@ def test_random_graphs(drawn: tuple[Graph, list[Any]]) -> None:
 @pytest.fixture(scope="module")
 def uncompiled_for_all() -> Iterator[None]:
     """As `uncompiled`, for all examples of a property."""
-    compiled, fused.load = fused.load, interpreted
-    yield
-    fused.load = compiled
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "load", interpreted)
+        patch.setattr(fused, "compile_only", lambda function, _: function)
+        yield
 
 
 _ = (BOOL, INT64, Any)

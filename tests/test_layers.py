@@ -57,7 +57,7 @@ lower/cuda_program
 lower/fused
 lower/engines
 programs functions lanes
-batches
+batches shortcuts
 compilation
 compositions delegation
 derivatives jacobians products subgradients

@@ -178,7 +178,12 @@ def _content(value: Any, level: int = 0) -> Any:
     if state is not None:
         return state
     items = _items(value, level)
-    return None if items is None else Held(items, [_content(v, level + 1) for v in items])
+    if items is None:
+        return None
+    inside = [_content(v, level + 1) for v in items]
+    if type(value) is tuple and not any(held is not None for held in inside):
+        return None  # the same tuple holds the same things
+    return Held(items, inside)
 
 
 def _still_holds(value: Any, content: Any, level: int = 0) -> bool:

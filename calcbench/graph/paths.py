@@ -125,16 +125,21 @@ class Path(NamedTuple):
 
     def capture_values(self) -> list[Any]:
         """What the captures hold now."""
-        return [c.snapshot if c.source is None else _current(c.source) for c in self.trace.captures]
+        return [
+            _as_input(c.snapshot if c.source is None else c.source) for c in self.trace.captures
+        ]
 
 
-def _current(source: Any) -> Any:
-    return source if isinstance(source, Value) else np.ascontiguousarray(source)
+def _as_input(captured: Any) -> Any:
+    """A captured array as a graph takes it: contiguous, or a number."""
+    if isinstance(captured, Value):
+        return captured
+    return np.ascontiguousarray(captured) if captured.ndim else captured[()]
 
 
 def _recorded(trace: Trace) -> list[Any]:
     """What the captures held when they were read: the function may have written to them since."""
-    return [c.source if c.snapshot is None else c.snapshot for c in trace.captures]
+    return [_as_input(c.source if c.snapshot is None else c.snapshot) for c in trace.captures]
 
 
 class Attempt(NamedTuple):

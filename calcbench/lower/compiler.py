@@ -13,13 +13,14 @@ import re
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
+import numpy as np
 
 from calcbench.graph.arraytype import CalcbenchError
 from calcbench.lower import cache
@@ -254,6 +255,45 @@ def compile_for(function: Function, signature: Any) -> Callable[..., Any]:
             function.module.publish()
         function.run = function.dispatcher
     return function.run
+
+
+class Argument(NamedTuple):
+    """The type of an argument: a number, or with axes a C-contiguous array, perhaps written to."""
+
+    dtype: np.dtype
+    ndim: int
+    is_written: bool = False
+
+    @property
+    def numba_type(self) -> Any:
+        """The type in Numba's terms; arrays that are only read may be read-only."""
+        entry = numba.from_dtype(self.dtype)
+        if not self.ndim:
+            return entry
+        return numba.types.Array(entry, self.ndim, "C", readonly=not self.is_written)
+
+
+def compile_only(function: Function, arguments: Sequence[Argument]) -> Callable[..., Any]:
+    """Compile now for these types, and never again for others that convert to them.
+
+    One machine code thus serves arrays that may be written to and arrays that may not. Arguments
+    that do not convert, arrays that are not contiguous or not aligned, are a TypeError.
+
+    Raises
+    ------
+    EngineError
+        If Numba cannot compile it; the reason is the ``__cause__``.
+    """
+    check_process()
+    dispatcher, signature = function.dispatcher, tuple(a.numba_type for a in arguments)
+    with function.module.lock:
+        if hasattr(dispatcher, "compile"):  # else NUMBA_DISABLE_JIT is set
+            if signature not in dispatcher.overloads:
+                dispatcher.disable_compile(False)
+                _compile(function, signature)
+                function.module.publish()
+            dispatcher.disable_compile()
+    return dispatcher  # type: ignore[no-any-return]
 
 
 def _compile(function: Function, signature: Any) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import Lifetime, byte_size, reason
 from calcbench.lower.arena import pack, rounded
-from calcbench.lower.compiler import load
+from calcbench.lower.compiler import Argument, compile_only, load
 from calcbench.lower.emission import Loop, Names, indented
 from calcbench.lower.folding import FoldWriter
 from calcbench.lower.folds import library as fold_library
@@ -62,21 +63,46 @@ class FusedProgram:
         steps: Sequence[tuple[Any, tuple[int, ...]]],
     ) -> None:
         self.graph, self.source, self.memory = graph, source, memory
-        self._results, self._rest, self._words, self._steps = results, rest, words, steps
-        self._makers = [(r.shape or (1,), r.dtype) for r in results]
-        self._scalars = any(r.is_scalar for r in results)
+        self._rest, self._words = tuple(rest), words
+        self._shapes = [r.shape or (1,) for r in results]
+        self._dtypes = [r.dtype for r in results]
+        self._scalars = [r.is_scalar for r in results] if any(r.is_scalar for r in results) else []
+        count = len(graph.inputs) + len(rest) + len(results) + bool(words)
+        self._steps = [(function, picker(places, count)) for function, places in steps]
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         """Fresh arrays, and NumPy scalars for shape (), for inputs of exactly the graph's types."""
-        outputs = [np.empty(shape, dtype) for shape, dtype in self._makers]
-        values = [*inputs, *self._rest, *outputs]
+        outputs = list(map(np.empty, self._shapes, self._dtypes))
+        values = (*inputs, *self._rest, *outputs)
         if self._words:
-            values.append(np.empty(self._words))
-        for function, places in self._steps:
-            function(*[values[p] for p in places])
+            values = (*values, np.empty(self._words))
+        try:
+            for function, pick in self._steps:
+                function(*(pick(values) if pick else values))
+        except TypeError:
+            if all(map(_is_aligned, inputs)):
+                raise
+            # Loops are compiled for arrays that begin where numbers begin, and for no others.
+            return self([np.require(v, requirements=["C", "A"])[()] for v in inputs])
         if self._scalars:
-            return [o[0] if r.is_scalar else o for o, r in zip(outputs, self._results, strict=True)]
+            return [o[0] if s else o for o, s in zip(outputs, self._scalars, strict=True)]
         return outputs
+
+
+def picker(
+    places: Sequence[int], count: int
+) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
+    """From the `count` values of a call to the arguments of one step; None if it takes them all."""
+    if tuple(places) == tuple(range(count)):
+        return None
+    if len(places) == 1:
+        first = places[0]
+        return itemgetter(slice(first, first + 1))
+    return itemgetter(*places)
+
+
+def _is_aligned(value: Any) -> bool:
+    return type(value) is not np.ndarray or value.flags.aligned
 
 
 def prepare_fused(graph: Graph, vectorised: bool = True) -> FusedProgram:
@@ -200,7 +226,12 @@ class _Preparation:
         results = [self._result(i) for i in self.graph.outputs]
         literals: list[Any] = [dict(self.graph.nodes[i].params)["value"] for i in self.arrays]
         rest = [np.array(literal.array) for literal in literals]
-        bound = [(step if callable(step) else getattr(module, step), at) for step, at in steps]
+        arguments = self._arguments()
+        bound = []
+        for step, at in steps:
+            kinds = [arguments[k] for k in at]
+            ready = step if callable(step) else compile_only(getattr(module, step), kinds)
+            bound.append((ready, at))
         words = (self._arena_bytes() + 7) // 8
         return FusedProgram(self.graph, source, self._memory(), results, rest, words, bound)
 
@@ -245,7 +276,7 @@ class _Preparation:
             return
         used = self._used("\n".join(lines), self.sums)
         places = self._places()
-        parameters = [n for n in used if n in places]
+        parameters = sorted((n for n in used if n in places), key=places.__getitem__)
         inner = [n for n in used if n not in places]
         slices = [self._slice(n) for n in inner]
         parameters += ["arena"] if inner else []
@@ -260,6 +291,16 @@ class _Preparation:
         order += [self.names.stored[i] for i in self.arrays]
         order += [self._output_name(p, i) for p, i in enumerate(self.graph.outputs)]
         return {name: k for k, name in enumerate([*order, "arena"])}
+
+    def _arguments(self) -> list[Argument]:
+        """The types of the values of a call, in order."""
+        types = self.graph.types
+        given = [Argument(types[i].dtype, len(types[i].shape)) for i in self.graph.inputs]
+        literals = [Argument(types[i].dtype, len(types[i].shape)) for i in self.arrays]
+        results = [
+            Argument(types[i].dtype, max(1, len(types[i].shape)), True) for i in self.graph.outputs
+        ]
+        return [*given, *literals, *results, Argument(np.dtype(np.float64), 1, True)]
 
     def _output_name(self, position: int, node: int) -> str:
         return self.names.copies.get(position) or self.names.stored[node]
