@@ -124,8 +124,7 @@ class _Call:
         points = Points(self.whole.arrays, path.capture_values())
         if not everything:
             points = points.only(self.pending)
-        results = path.built.results(points.size)
-        done = path.built.run(points, results) if points.size else np.zeros(0, bool)
+        results, done = path.built.run(points)
         if is_new and self.count and not done[0]:
             self._refuse_path(path)
         if done.all():

@@ -1,4 +1,4 @@
-"""Many points through one recorded path: blocks of lanes, shared out over the cores."""
+"""Many points through one recorded path: blocks of lanes over the cores, or threads of a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import numpy as np
 from calcbench.graph.batching import batched
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import peak_bytes, value_lifetimes
-from calcbench.lower.engines import Options, Runner
+from calcbench.lower.compiler import check_process
+from calcbench.lower.cuda_point_emission import misfit
+from calcbench.lower.cuda_points import PointProgram, prepare_cuda_points
+from calcbench.lower.engines import Options, Runner, check_runnable
+from calcbench.lower.memory import check_budget
 from calcbench.lower.workers import run_ranges, split
 
 
@@ -35,12 +39,22 @@ class Points(NamedTuple):
 
 
 class LaneProgram:
-    """A graph of one point, compiled for blocks of points."""
+    """A graph of one point, compiled for many.
+
+    On a CUDA device one thread takes one point, unless `misfit` says why it cannot; else, and on
+    the CPU, the graph of a block of points is run.
+    """
 
     def __init__(self, graph: Graph, options: Options) -> None:
         self.graph = graph
         self.options = options
         self.runners: dict[int, Runner] = {}
+        self.threads: dict[int, PointProgram] = {}
+        self.by_point = options.engine == "cuda" and not self._misfit()
+
+    def _misfit(self) -> str | None:
+        check_runnable(self.graph, self.options.engine)
+        return misfit(self.graph)
 
     def runner(self, width: int, shared: int) -> Runner:
         """The program for blocks of `width` points, whose last `shared` inputs are common."""
@@ -55,8 +69,27 @@ class LaneProgram:
         kinds = [self.graph.types[i] for i in self.graph.outputs]
         return [np.empty((count, *k.shape), k.dtype) for k in kinds]
 
-    def run(self, points: Points, results: Sequence[np.ndarray]) -> np.ndarray:
-        """Compute all points into `results`; for each, whether it takes the recorded path."""
+    def run(self, points: Points) -> tuple[Sequence[np.ndarray], np.ndarray]:
+        """The results of all points, and for each whether it takes the recorded path."""
+        if not points.size:
+            return self.results(0), np.zeros(0, bool)
+        if self.by_point:
+            return self._on_device(points)
+        results = self.results(points.size)
+        return results, self._by_blocks(points, results)
+
+    def _on_device(self, points: Points) -> tuple[Sequence[np.ndarray], np.ndarray]:
+        check_process()
+        shared = len(points.shared)
+        if shared not in self.threads:
+            self.threads[shared] = prepare_cuda_points(self.graph, shared)
+        program = self.threads[shared]
+        if self.options.memory_limit is not None:
+            check_budget(program.memory(points.size), self.options.memory_limit, self.graph)
+        values, done = program([*points.arrays, *points.shared], points.size)
+        return values, done
+
+    def _by_blocks(self, points: Points, results: Sequence[np.ndarray]) -> np.ndarray:
         width = block_width(self.graph, points.size)
         runner = self.runner(width, len(points.shared))
         done = np.zeros(points.size, bool)

@@ -41,19 +41,24 @@ lower/groups
 lower/places
 lower/emission
 lower/folding lower/passes lower/cuda_loops
-lower/cuda_folds lower/cuda_sequences
+lower/cuda_folds lower/cuda_sequences lower/cuda_point_texts lower/cuda_point_guards
 lower/cuda_products
+lower/cuda_point_loops
+lower/cuda_point_rows
 lower/cache lower/workers
 lower/compiler
 lower/opcodes lower/tape_products
 lower/tape_texts
+lower/tape_columns
 lower/tape_values
 lower/tape_encoding
+lower/tape_segments
 lower/tape
 lower/cuda_errors
 lower/cuda_kernels lower/cuda_arrays
-lower/cuda_emission lower/cuda_runtime lower/cuda_static
-lower/cuda_program
+lower/cuda_emission lower/cuda_runtime lower/cuda_static lower/cuda_point_kernel
+lower/cuda_program lower/cuda_point_emission
+lower/cuda_points
 lower/fused
 lower/engines
 programs functions lanes

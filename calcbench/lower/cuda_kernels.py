@@ -20,10 +20,11 @@ from calcbench.lower.texts import library
 
 @dataclass(frozen=True)
 class Parameter:
-    """One array of a kernel: its name in the text, and what it holds."""
+    """One array (or number) of a kernel: its name in the text, and what it holds."""
 
     name: str
     dtype: str
+    is_array: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,10 @@ def _loaded(source: str) -> dict[str, Any]:
 
 
 def signature(kernel: Kernel) -> Any:
-    """The types with which a kernel is called: contiguous arrays."""
+    """The types with which a kernel is called: contiguous arrays, and numbers."""
     types = cuda_library().types
-    arrays = [getattr(types, _TYPES[p.dtype])[::1] for p in kernel.parameters]
-    return types.void(*arrays)
+    kinds = [(getattr(types, _TYPES[p.dtype]), p.is_array) for p in kernel.parameters]
+    return types.void(*[kind[::1] if is_array else kind for kind, is_array in kinds])
 
 
 _TYPES = {"float64": "float64", "float32": "float32", "int64": "int64", "bool": "boolean"}

@@ -17,7 +17,7 @@ from calcbench.lower.groups import Root, full_ranges, identity, without_ones
 from calcbench.lower.indexing import row_major
 
 
-def _body(graph: Graph, space: tuple[int, ...], names: Names) -> Body:
+def sequence_body(graph: Graph, space: tuple[int, ...], names: Names) -> Body:
     """Statements for entries of a value of this space."""
     return Body(
         graph, names.stored.get, full_ranges(space), True, True, vectorised=False, target="cuda"
@@ -41,7 +41,7 @@ def scan_lines(graph: Graph, root: Root, names: Names) -> tuple[list[str], int]:
     lines, along = scan_axes(graph, root)
     node, kind = graph.nodes[root.node], graph.types[root.node]
     space = without_ones(kind.shape)
-    body = _body(graph, space, names)
+    body = sequence_body(graph, space, names)
     value = body.value(node.operands[0], identity(space))
     store = f"{names.stored[root.node]}[at({row_major(identity(space))})]"
     sign = "+" if node.row.name == "cumsum" else "*"
@@ -64,7 +64,7 @@ def scatter_lines(graph: Graph, root: Root, names: Names) -> tuple[list[str], in
     """The body of the kernel of a scattered sum, and the number of its entries."""
     values, positions = graph.nodes[root.node].operands
     space = without_ones(graph.types[values].shape)
-    body = _body(graph, space, names)
+    body = sequence_body(graph, space, names)
     position = body.value(positions, identity(space))
     before = len(body.statements)
     value = body.value(values, identity(space))

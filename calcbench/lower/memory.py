@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import overload
 
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import Lifetime
+
+
+class Held(Sequence[Lifetime]):
+    """Lifetimes that are worked out when they are first looked at: a program may have millions."""
+
+    def __init__(self, make: Callable[[], tuple[Lifetime, ...]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _lives(self) -> tuple[Lifetime, ...]:
+        return self._make()
+
+    @overload
+    def __getitem__(self, place: int) -> Lifetime: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Lifetime]: ...
+    def __getitem__(self, place: int | slice) -> Lifetime | Sequence[Lifetime]:
+        return self._lives[place]
+
+    def __len__(self) -> int:
+        return len(self._lives)
+
+    def __iter__(self) -> Iterator[Lifetime]:
+        return iter(self._lives)
+
+    def __repr__(self) -> str:
+        return repr(self._lives)
 
 
 @dataclass(frozen=True)
@@ -23,7 +52,7 @@ class MemoryPlan:
         Bytes of copied inputs, and of the fresh arrays that hold the results.
     program : int
         Bytes of the encoded program: what is run, not what is computed.
-    held : tuple of Lifetime
+    held : sequence of Lifetime
         Every value in the arena: node, bytes, first and last step, and why it is kept.
     callouts : tuple of int
         Nodes computed by NumPy or LAPACK, which allocate for themselves.
@@ -34,7 +63,7 @@ class MemoryPlan:
     inputs: int = 0
     outputs: int = 0
     program: int = 0
-    held: tuple[Lifetime, ...] = ()
+    held: Sequence[Lifetime] = ()
     callouts: tuple[int, ...] = ()
 
     @property

@@ -8,18 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from calcbench.graph.ir import Graph
-from calcbench.graph.lifetimes import byte_size
+from calcbench.graph.ir import Graph, paused_collection
+from calcbench.graph.lifetimes import Lifetime, byte_size
 from calcbench.lower.compiler import EngineError, load
-from calcbench.lower.memory import MemoryPlan
-from calcbench.lower.opcodes import ANY_FAMILY, numbering
+from calcbench.lower.memory import Held, MemoryPlan
+from calcbench.lower.opcodes import Numbering, numbering
 from calcbench.lower.tape_encoding import Encoder
 from calcbench.lower.tape_products import product
-from calcbench.lower.tape_texts import RECORD, array_source, fold_source, scalar_source
+from calcbench.lower.tape_segments import CALLOUT, FOLDS, SCALARS, Segment, assemble
+from calcbench.lower.tape_texts import array_source, fold_source, scalar_source
 
 
-SLICE = 1 << 22  # entries between two chances to answer Ctrl-C: some milliseconds
 NO_CASE = -2
+SPARE = 1 << 20  # bytes; a smaller arena is kept for the next call
 VIEW = {"float64": 0, "float32": 1, "int64": 2, "bool": 3}
 Views = tuple[np.ndarray, ...]
 
@@ -60,7 +61,7 @@ class TapeProgram:
         self.graph, self.source, self.memory = graph, source, memory
         self._image, self._steps = image, steps
         self._inputs, self._outputs = places
-        self._words = memory.arena // 8
+        self._spares: list[Views] = []  # arenas that no call uses; taking one is atomic
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         """Fresh arrays, and NumPy scalars for shape (), for inputs of exactly the graph's types.
@@ -70,16 +71,29 @@ class TapeProgram:
         IndexError
             If a position is outside of what it is a position in.
         """
-        f8 = np.empty(self._words)
-        views = (f8, f8.view(np.float32), f8.view(np.int64), f8.view(np.bool_))
-        views[3].view(np.uint8)[: self._image.size] = self._image
+        views = self._arena()
         for place, value in zip(self._inputs, inputs, strict=True):
-            if place is not None:
-                view = views[place.view]
-                view[place.start : place.stop] = np.reshape(value, -1)
+            if place is None:
+                continue
+            if place.shape:
+                place.of(views)[...] = value
+            else:
+                views[place.view][place.start] = value
         for step in self._steps:
             step(views)
-        return [p.of(views).copy() if p.shape else views[p.view][p.start] for p in self._outputs]
+        results = [p.of(views).copy() if p.shape else views[p.view][p.start] for p in self._outputs]
+        if self.memory.arena <= SPARE:
+            self._spares.append(views)
+        return results
+
+    def _arena(self) -> Views:
+        """One that holds the constants: nothing else is read before it is written."""
+        try:
+            return self._spares.pop()
+        except IndexError:
+            f8 = np.empty(self.memory.arena // 8)
+        f8.view(np.uint8)[: self._image.size] = self._image
+        return f8, f8.view(np.float32), f8.view(np.int64), f8.view(np.bool_)
 
 
 def prepare_tape(graph: Graph, vectorised: bool = True) -> TapeProgram:
@@ -109,103 +123,75 @@ def prepare_tape(graph: Graph, vectorised: bool = True) -> TapeProgram:
     >>> program([np.arange(3.0)])
     [array([1., 3., 5.])]
     """
-    return _Preparation(graph, vectorised).program()
+    with paused_collection():
+        return _Preparation(graph, vectorised).program()
+
+
+def held(graph: Graph) -> tuple[Lifetime, ...]:
+    """The lifetimes of all values in the arena, worked out anew."""
+    return Encoder(graph, numbering()).values.held()
 
 
 class _Preparation:
-    """From instructions to slices, each one call of a kernel."""
+    """From instructions to steps, each one call of a kernel or of a row's NumPy function."""
 
     def __init__(self, graph: Graph, vectorised: bool) -> None:
         self.graph, self.vectorised = graph, vectorised
-        self.numbering = numbering()
+        self.numbering: Numbering = numbering()
         self.encoder = Encoder(graph, self.numbering)
         self.values = self.encoder.values
         self.words, self.image, self.size = self.values.place()
+        self.assembly = assemble(self.encoder, self.words)
+        self.aux = np.array(self.encoder.aux or [0], np.int64)
         self.sources: dict[str, None] = {}
         self.callouts: list[int] = []
-        instructions = [item for item in self.encoder.items if not isinstance(item, int)]
-        self.code = self._code(instructions)
-        self.aux = np.array(self.encoder.aux or [0], np.int64)
-        self.full = {family for family, rare, _, _ in instructions if rare}
-        known = [family for family, *_ in instructions if family != ANY_FAMILY]
-        self.family = known[0] if known else 0
-        self.full |= {known[0] if known else 0} if ANY_FAMILY in self.full else set()
-
-    def _code(self, instructions: Sequence[Any]) -> np.ndarray:
-        """The instructions with the words of their keys."""
-        code = np.array([i for *_, i in instructions], np.int64).reshape(-1, RECORD)
-        code[:, 1:5] = self.words[code[:, 1:5]]
-        return code.astype(np.uint32).reshape(-1)
 
     def program(self) -> TapeProgram:
         """Everything put together."""
-        steps = self._steps()
-        types = self.graph.types
-        held = self.values.held()
-        used = set(self.values.used)
+        graph, code = self.graph, (self.assembly.narrow, self.assembly.wide, self.assembly.owners)
+        steps = [step for segment in self.assembly.segments for step in self._steps(segment)]
         memory = MemoryPlan(
             arena=self.size,
-            outputs=sum(byte_size(types[i]) for i in self.graph.outputs),
-            program=self.code.nbytes + self.aux.nbytes + self.image.nbytes,
-            held=held,
+            outputs=sum(byte_size(graph.types[i]) for i in graph.outputs),
+            program=sum(array.nbytes for array in (*code, self.aux, self.image)),
+            held=Held(partial(held, graph)),
             callouts=tuple(self.callouts),
         )
-        inputs = [self._place(i) if i in used else None for i in self.graph.inputs]
-        outputs = [self._place(i) for i in self.graph.outputs]
-        return TapeProgram(
-            self.graph, "\n".join(self.sources), memory, self.image, (inputs, outputs), steps
-        )
+        used = self.encoder.columns.used
+        inputs = [self._place(i) if used[i] else None for i in graph.inputs]
+        outputs = [self._place(i) for i in graph.outputs]
+        source = "\n".join(self.sources)
+        return TapeProgram(graph, source, memory, self.image, (inputs, outputs), steps)
 
     def _place(self, node: int, shape: Any = None) -> Place:
         kind = self.graph.types[node]
         start = int(self.words[self.values.key(node)]) * 8 // kind.dtype.itemsize
-        return Place(
-            VIEW[kind.dtype.name],
-            start,
-            start + int(kind.size),
-            kind.shape if shape is None else shape,
-        )
+        shape = kind.shape if shape is None else shape
+        return Place(VIEW[kind.dtype.name], start, start + int(kind.size), shape)
 
-    # --- slices ---------------------------------------------------------------------------------
+    # --- steps ----------------------------------------------------------------------------------
 
-    def _steps(self) -> list[Callable[[Views], None]]:
-        """Call-outs, and between them runs of instructions of one kernel."""
-        steps: list[Callable[[Views], None]] = []
-        start, at, entries, kernel = 0, 0, 0, (self.family, False)
-
-        def close() -> None:
-            nonlocal start, entries
-            if at > start:
-                steps.append(self._slice(kernel, start, at))
-            start, entries = at, 0
-
-        for item in self.encoder.items:
-            if isinstance(item, int):
-                close()
-                steps.append(self._callout(item))
-                continue
-            family, _, folds, instruction = item
-            wanted = (kernel[0] if family == ANY_FAMILY else family, folds)
-            if wanted != kernel or entries > SLICE:
-                close()
-                kernel = wanted
-            entries += 64 + instruction[5]
-            at += 1
-        close()
-        return steps
-
-    def _slice(self, kernel: tuple[int, bool], low: int, high: int) -> Callable[[Views], None]:
-        family, folds = kernel
-        if folds:
-            source, name = fold_source(self.numbering, family), "folds"
+    def _steps(self, segment: Segment) -> list[Callable[[Views], None]]:
+        kernel, family, low, high = segment
+        if kernel == CALLOUT:
+            return [self._callout(node) for node in self.encoder.callouts[low:high]]
+        code = self.assembly
+        if kernel == SCALARS:
+            function = self._function("scalars", scalar_source, family)
+            return [partial(_run_scalars, function, code.narrow, low, high)]
+        if kernel == FOLDS:
+            source = fold_source(self.numbering, family)
+            self.sources[source] = None
+            function = load(source).folds
         else:
-            make = scalar_source if self.encoder.is_scalar else array_source
-            source = make(self.numbering, family, family in self.full, self.vectorised)
-            name = "scalars" if self.encoder.is_scalar else "arrays"
+            function = self._function("arrays", array_source, family)
+        where = partial(_owner, self.graph, code.owners)
+        return [partial(_run_arrays, function, where, code.wide, self.aux, low, high)]
+
+    def _function(self, name: str, make: Callable[..., str], family: int) -> Any:
+        source = make(self.numbering, family, family in self.assembly.full, self.vectorised)
         self.sources[source] = None
-        function = getattr(load(source), name)
-        second = RECORD if name == "scalars" else self.aux
-        return partial(_run_slice, function, self.code, second, low, high)
+        return getattr(load(source), name)
 
     def _callout(self, node: int) -> Callable[[Views], None]:
         graph = self.graph
@@ -221,14 +207,32 @@ class _Preparation:
         return partial(_run_callout, row_of, places, graph.place(node))
 
 
-def _run_slice(
-    function: Any, code: np.ndarray, second: Any, low: int, high: int, views: Views
+def _owner(graph: Graph, owners: np.ndarray, instruction: int) -> str:
+    """The node of an instruction and the line that recorded it, as text."""
+    return graph.place(int(owners[instruction]))
+
+
+def _run_scalars(function: Any, code: np.ndarray, low: int, high: int, views: Views) -> None:
+    if function(code, low, high, *views) == NO_CASE:
+        raise EngineError(_MISSING)
+
+
+def _run_arrays(
+    function: Any,
+    where: Callable[[int], str],
+    code: np.ndarray,
+    aux: np.ndarray,
+    low: int,
+    high: int,
+    views: Views,
 ) -> None:
-    stopped = function(code, second, low, high, *views)
+    stopped = function(code, aux, low, high, *views)
     if stopped == NO_CASE:
-        raise EngineError("the tape's kernel has no case for an instruction; please report this")
+        raise EngineError(_MISSING)
     if stopped >= 0:
-        raise IndexError("a position is outside of the array that it is a position in")
+        raise IndexError(
+            f"{where(stopped)}: a position is outside of the array that it is a position in"
+        )
 
 
 def _run_product(function: Any, places: Sequence[Place], views: Views) -> None:
@@ -243,3 +247,6 @@ def _run_callout(row: Any, places: Sequence[Place], where: str, views: Views) ->
     except Exception as error:
         error.add_note(f"while evaluating {where}")
         raise
+
+
+_MISSING = "the tape's kernel has no case for an instruction; please report this"

@@ -11,48 +11,73 @@ import numpy as np
 from calcbench.graph.elementwise import convert
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import INPUT
-from calcbench.lower.opcodes import ANY_FAMILY, FAMILIES, FOLDING_MOVES, Numbering
+from calcbench.lower.opcodes import ANY_FAMILY, FAMILIES, FOLDING_MOVES, Case, Numbering
+from calcbench.lower.tape_columns import Columns
 from calcbench.lower.tape_values import Values
-from calcbench.lower.texts import is_elementwise
 
 
 NUMBERS = ("float64", "float32", "int64")
 
 
 class Encoder:
-    """Instructions as lists of operation, four keys, count, steps and place in `aux`.
+    """What each node is in instructions; keys of values stand where their words will be.
 
-    `items` holds, in order, (family, whether it is rare, whether it folds, instruction) and the
-    nodes that are call-outs.
+    Attributes
+    ----------
+    scalars : array of int
+        The nodes that are elementwise cases on single numbers.
+    scalar_keys : array of int, (scalars, 3)
+        The keys of their operands, params included.
+    records : list of tuple of int
+        Of the other instructions: node, family, whether it is rare, whether it folds; operation,
+        four keys, count, steps and place in `aux`.
+    callouts : list of int
+        The nodes for which there are none.
     """
 
     def __init__(self, graph: Graph, numbering: Numbering) -> None:
         self.graph, self.numbering = graph, numbering
-        self.values = Values(graph)
+        self.columns = Columns(graph, numbering)
+        self.values = Values(graph, self.columns)
         self.aux: list[int] = []
-        self.items: list[Any] = []
-        self.inputs: list[int] = []
-        self.is_scalar = True
-        for index in self.values.used:
+        self.records: list[tuple[int, ...]] = []
+        self.callouts: list[int] = []
+        self.node = -1  # the one that is encoded
+        held = self.values.held_nodes
+        is_scalar = self.columns.is_scalar[held]
+        self.scalars = held[is_scalar]
+        self.scalar_keys = self._scalar_keys()
+        for index in held[~is_scalar].tolist():
             self._node(index)
+
+    def _scalar_keys(self) -> np.ndarray:
+        keys: np.ndarray = self.values.home[self.columns.operands[self.scalars]]
+        cases = self.numbering.cases
+        has_params = np.array([bool(case.params) for case in cases], np.bool_)
+        number = self.columns.case[self.scalars]
+        for place in np.flatnonzero(has_params[number]).tolist():
+            operands = self.graph.nodes[self.scalars[place]].operands
+            params = self._params(int(self.scalars[place]), cases[number[place]])
+            keys[place, len(operands) : len(operands) + len(params)] = params
+        return keys
+
+    def _params(self, node: int, case: Case) -> list[int]:
+        """The keys of a node's params."""
+        params: dict[str, Any] = dict(self.graph.nodes[node].params)
+        number = np.int64 if case.whole else np.float64
+        return [self.values.constant(number(params[name])) for name in case.params]
 
     def _node(self, index: int) -> None:
         row = self.graph.nodes[index].row
-        if row.name == "constant" or (row.name == "fill" and self.graph.types[index].size == 1):
-            literal: Any = dict(self.graph.nodes[index].params)["value"]
-            array = literal.array
-            self.values.first[index] = self.values.constant(array)
+        if row is INPUT:
             return
-        self.values.hold(index)
-        if row is INPUT or row.name == "reshape":
+        self.node = index
+        if self.columns.case[index] >= 0:
+            self._elementwise(index)
             return
-        if is_elementwise(row) or row is convert:
-            done = self._elementwise(index)
-        else:
-            rule = _RULES.get(row.name)
-            done = rule is not None and rule(self, index)
-        if not done:
-            self.items.append(index)
+        rule = _RULES.get(row.name)
+        if rule is None or not rule(self, index):
+            self.callouts.append(index)
 
     # --- what rules write ------------------------------------------------------------------------
 
@@ -63,11 +88,9 @@ class Encoder:
     def emit(self, op: int, keys: Sequence[int], count: int, **more: Any) -> None:
         """One instruction; missing keys stand for the first."""
         padded = [*keys, *[keys[0]] * (4 - len(keys))]
-        steps, aux = more.get("steps", 0), more.get("aux", 0)
-        self.is_scalar &= count == 1 and op < self.numbering.moves
-        instruction = (op, *padded, count, steps, aux)
-        family, rare = more.get("family", ANY_FAMILY), more.get("rare", False)
-        self.items.append((family, rare, more.get("folds", False), instruction))
+        kind = (more.get("family", ANY_FAMILY), more.get("rare", False), more.get("folds", False))
+        rest = (count, more.get("steps", 0), more.get("aux", 0))
+        self.records.append((self.node, *kind, op, *padded, *rest))
 
     def move(self, name: str, keys: Sequence[int], count: int, dtype: Any, aux: Any = ()) -> None:
         """A move on items of a dtype; `aux` are further numbers that it reads."""
@@ -101,23 +124,13 @@ class Encoder:
 
     # --- elementwise -----------------------------------------------------------------------------
 
-    def _elementwise(self, index: int) -> bool:
-        node, kind = self.graph.nodes[index], self.type(index)
-        types = [self.type(i).dtype for i in node.operands]
-        number = self.numbering.numbers.get((node.row, types[-1], kind.dtype))
-        if number is None:
-            return False
+    def _elementwise(self, index: int) -> None:
+        node, number = self.graph.nodes[index], int(self.columns.case[index])
         case = self.numbering.cases[number]
-        if list(case.operands) != types or len(types) + len(case.params) > 3:
-            return False
-        params: dict[str, Any] = dict(node.params)
-        number_type = np.int64 if case.whole else np.float64
-        keys = [self.values.key(i) for i in node.operands]
-        keys += [self.values.constant(number_type(params[name])) for name in case.params]
+        keys = [self.values.key(i) for i in node.operands] + self._params(index, case)
         steps = sum((i not in self.values.blocks) << k for k, i in enumerate(node.operands))
         more = {"steps": steps, "family": case.family, "rare": case.is_rare}
-        self.emit(number, [index, *keys], int(kind.size), **more)
-        return True
+        self.emit(number, [index, *keys], int(self.type(index).size), **more)
 
 
 def c_strides(shape: Sequence[int]) -> list[int]:

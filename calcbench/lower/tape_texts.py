@@ -32,6 +32,7 @@ from calcbench.lower.texts import cast, element_text, library
 VIEWS = {"float64": "f8", "float32": "f4", "int64": "i8", "bool": "b1"}
 SCALES = {"f8": "", "f4": "TWO * ", "i8": "", "b1": "EIGHT * "}  # items in a word
 RECORD = 8  # numbers of an instruction: opcode, result, three operands, count, steps, aux
+NARROW = 5  # of one on single numbers: opcode, result, three operands
 BLOCK = 512  # entries between two looks at the instruction; scalars are repeated that often
 NAMES, PLACES = "xyw", "ijk"
 
@@ -188,10 +189,10 @@ NONE = np.uint64(0)
 
 _SCALARS = '''
 @jit
-def scalars(code, width, low, high, f8, f4, i8, b1):
+def scalars(code, low, high, f8, f4, i8, b1):
     """Run the instructions low ... high, each on single numbers; -1 as nothing can fail."""
-    at = np.uint64(low) * np.uint64(width)
-    end = np.uint64(high) * np.uint64(width)
+    at = np.uint64(low) * FIVE
+    end = np.uint64(high) * FIVE
     while at < end:
         op = code[at]
         z = np.uint64(code[at + ONE])
@@ -199,7 +200,7 @@ def scalars(code, width, low, high, f8, f4, i8, b1):
         j = np.uint64(code[at + THREE])
         k = np.uint64(code[at + FOUR])
         @CASES
-        at += np.uint64(width)
+        at += FIVE
     return -1
 '''
 
