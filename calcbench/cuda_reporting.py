@@ -6,11 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from calcbench.batches import batch_count
+from calcbench.compilation import Compiled
 from calcbench.derivatives import trace
+from calcbench.graph.batching import batched
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
+from calcbench.graph.paths import prepare
+from calcbench.graph.tracing import is_static
+from calcbench.graph.trees import map_leaves
+from calcbench.lanes import block_width
 from calcbench.lower.cuda_emission import CallOut, CudaText, cuda_text
-from calcbench.lower.cuda_static import CAPABILITIES, KernelRecord, kernel_records
+from calcbench.lower.cuda_point_emission import misfit, point_text
+from calcbench.lower.cuda_static import CAPABILITIES, Capability, KernelRecord, kernel_records
 from calcbench.lower.cuda_words import WIDE
 from calcbench.lower.engines import without_guards
 
@@ -31,6 +41,8 @@ class CudaReport:
         Bytes of values in between that the device holds.
     callouts : tuple of str
         Rows that the host computes, with copies there and back.
+    note : str
+        How a batch is run: one thread a point, or why not.
     """
 
     records: tuple[KernelRecord, ...]
@@ -38,6 +50,7 @@ class CudaReport:
     least: int
     device: int
     callouts: tuple[str, ...]
+    note: str = ""
 
     @property
     def total(self) -> int:
@@ -59,7 +72,8 @@ class CudaReport:
         ]
         ratio = f" ({self.total / self.least:.2f} times as many)" if self.least else ""
         last = [
-            f"{len(self.moved)} launches move {self.total} bytes; inputs and results have "
+            *filter(None, [self.note]),
+            f"{_launches(len(self.moved))} {self.total} bytes; inputs and results have "
             f"{self.least}{ratio}. The device holds {self.device} bytes in between.",
             *[f"The host computes {name}, with copies there and back." for name in self.callouts],
             "Read off the compiler and the linker: nothing was run, so no time was taken.",
@@ -70,16 +84,21 @@ class CudaReport:
 def cuda_report(
     function: Callable[..., Any] | Graph,
     *examples: Any,
-    capabilities: Sequence[tuple[int, int]] = CAPABILITIES,
+    batch: bool = False,
+    capabilities: Sequence[Capability] = CAPABILITIES,
 ) -> CudaReport:
     """The kernels that the CUDA engine makes of a function; works without a device.
 
     Parameters
     ----------
     function : callable or Graph
-        A function of arrays (also one that `cb.grad` returns), or a graph of known sizes.
+        A function of arrays (also one that `cb.grad` or `cb.compile` returns), or a graph of known
+        sizes.
     *examples : array_like
         Arguments that tell the function's shapes, dtypes and branches.
+    batch : bool
+        Whether the examples are those of ``cb.compile(function, engine="cuda").batch``: arrays
+        whose first axis is the point. The kernel is that of the path of the first point.
     capabilities : sequence of (int, int)
         The compute capabilities to make machine code for; 7.5, 8.0, 9.0 and 10.0 by default.
 
@@ -100,12 +119,56 @@ def cuda_report(
     >>> import numpy as np
     >>> import calcbench as cb
     >>> print(cb.cuda_report(np.sin, np.ones(1000)))  # doctest: +SKIP
+    >>> slope = cb.grad(lambda x: np.sum(x**3))
+    >>> print(cb.cuda_report(slope, np.ones((1000, 4)), batch=True))  # doctest: +SKIP
     """
+    if isinstance(function, Compiled):  # what it compiles; its engine may be missing here
+        function = function.function
+    if batch:
+        return _batch_report(function, examples, capabilities)
     graph = function if isinstance(function, Graph) else trace(function, *examples)
+    return _report(graph, capabilities)
+
+
+def _report(graph: Graph, capabilities: Sequence[Capability], note: str = "") -> CudaReport:
+    """The kernels of one graph."""
     text = cuda_text(without_guards(graph), WIDE)
     records = [r for c in capabilities for r in kernel_records(text.source, text.kernels, c)]
     moved = tuple((k.name, k.read, k.written) for k in text.kernels)
-    return CudaReport(tuple(records), moved, _least(graph), text.memory.arena, _callouts(text))
+    callouts = _callouts(text)
+    return CudaReport(tuple(records), moved, _least(graph), text.memory.arena, callouts, note)
+
+
+def _batch_report(
+    function: Callable[..., Any] | Graph, examples: Sequence[Any], capabilities: Any
+) -> CudaReport:
+    """The kernel in which each thread runs a point, or those of the batched graph."""
+    whole = prepare(tuple(examples), {}, ())
+    count = batch_count(whole)
+    points = [map_leaves(_first, example) for example in examples]
+    graph = function if isinstance(function, Graph) else trace(function, *points)
+    shared = len(graph.inputs) - len(whole.arrays)
+    reason = misfit(graph)
+    if reason:
+        width = block_width(graph, count)
+        wide = batched(graph, width, range(len(whole.arrays), len(graph.inputs)))
+        note = f"The batched graph of {width} points at a time is run: {reason}."
+        return _report(wide, capabilities, note)
+    text = point_text(graph, shared)
+    records = [r for c in capabilities for r in kernel_records(text.source, [text.kernel], c)]
+    plan = text.memory(count, text.threads(count))
+    note = f"One thread runs a point; the batch has {count}."
+    moved = ((text.kernel.name, *text.moved(count)),)
+    least = plan.inputs + plan.outputs
+    return CudaReport(tuple(records), moved, least, plan.arena, (), note)
+
+
+def _first(leaf: Any) -> Any:
+    return leaf if is_static(leaf) else np.asarray(leaf)[0]
+
+
+def _launches(count: int) -> str:
+    return "1 launch moves" if count == 1 else f"{count} launches move"
 
 
 def _least(graph: Graph) -> int:

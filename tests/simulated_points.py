@@ -103,7 +103,7 @@ def masked(x):
 
 WEIGHTS = np.array([1.0, -2.0, 3.0])
 NORMAL = np.random.default_rng(0).normal(size=(40, 3))
-# function, arguments, launches of the first and of a second batch.
+# function, arguments, and how many paths the points take: one launch each.
 BATCHES = {
     "branches": (branches, (np.linspace(-2, 3, 41),), 3),
     "masks": (cb.grad(masked), (NORMAL,), 8),

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 from cases import CASES
+from simulated_points import BATCHES, EXTRA as POINTS, MANY, compare, outcome
 from simulated_programs import EXTRA, captured
+from test_cuda_points import STANDARD
 from test_fused import program_graphs, same
 
 import calcbench as cb
 from calcbench.graph.interpreter import evaluate
+from calcbench.lower.cuda_points import prepare_cuda_points
 from calcbench.lower.cuda_program import prepare_cuda
 
 
@@ -66,3 +69,55 @@ def test_too_much_memory_is_refused():
     graph = cb.as_graph(cb.var("x", shape=(1 << 38,)) * 2.0 + 1.0)
     with pytest.raises(MemoryError):
         prepare_cuda(graph)([np.zeros(1)])
+
+
+# --- one thread a point --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_programs_agree_point_by_point(case):
+    for graph, values in program_graphs(case):
+        outcome(graph, values, 1000)
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_sums_products_and_positions_of_points(name):
+    function, arguments = POINTS[name]
+    graph = cb.trace(function, *arguments)
+    positions = [np.array([0, 2, 2, 0])] if len(graph.inputs) > len(arguments) else []
+    outcome(graph, [*arguments, *positions], MANY)
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_points_are_grouped_by_path(name):
+    function, arguments, _ = BATCHES[name]
+    compiled = cb.compile(function, engine="cuda")
+    for _ in range(2):
+        compare(compiled.batch(*arguments), function, arguments)
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_a_million_points(name):
+    function, arguments = STANDARD[name]
+    graph = cb.trace(function, *arguments)
+    scale = np.random.default_rng(0).uniform(0.9, 1.1, size=1_000_000)
+    wide = [np.multiply.outer(scale, np.asarray(v)) for v in arguments]
+    got = prepare_cuda_points(graph)(wide, len(scale))
+    for k in (0, 1, 77, 999_999):
+        for a, b in zip(got.values, evaluate(graph, *[w[k] for w in wide]), strict=True):
+            np.testing.assert_allclose(a[k], b, rtol=1e-11)
+
+
+def test_batches_on_the_device_stay_there():
+    from numba import cuda
+
+    x = cuda.to_device(np.linspace(0.0, 1.0, 3000).reshape(1000, 3))
+    got = prepare_cuda_points(cb.trace(lambda x: x * 2.0, np.ones(3)))([x], 1000)
+    np.testing.assert_array_equal(got.values[0].copy_to_host(), 2.0 * x.copy_to_host())
+
+
+def test_a_position_outside_harms_no_other_point():
+    graph = cb.trace(lambda x, i: x[i], np.ones(3), 1)
+    got = prepare_cuda_points(graph)([np.eye(3), np.array([0, 5, 2])], 3)
+    assert got.done.tolist() == [True, False, True]
+    assert got.values[0][[0, 2]].tolist() == [1.0, 1.0]

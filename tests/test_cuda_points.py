@@ -173,3 +173,29 @@ def test_standard_points_spill_nothing(name, capability):
     assert not record.spills, record
     assert 0 < record.registers <= 128
     assert record.stack == 0
+
+
+# --- the report ----------------------------------------------------------------------------------
+
+
+@needs_compiler
+def test_the_report_of_a_batch_moves_what_any_program_must():
+    points = np.ones((1000, 10))
+    compiled = cb.compile(cb.grad(rosenbrock), engine="cuda")
+    report = cb.cuda_report(compiled, points, batch=True, capabilities=[(8, 0)])
+    assert report.moved == (("points", 80_000, 80_000),)
+    assert report.total == report.least
+    assert not report.spills
+    assert "One thread runs a point; the batch has 1000." in str(report)
+
+
+def test_the_report_counts_arrays_in_between_and_names_the_reason_for_a_batched_graph():
+    def held(x):
+        return np.sum(np.cumsum(x) ** 2)
+
+    report = cb.cuda_report(cb.grad(held), np.ones((100, 10)), batch=True, capabilities=[])
+    assert report.device > 0
+    assert report.total > report.least == 2 * 8000
+    report = cb.cuda_report(np.linalg.inv, np.stack([np.eye(3)] * 5), batch=True, capabilities=[])
+    assert "the host computes inv" in str(report)
+    assert report.callouts

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import Lifetime, byte_size
 from calcbench.lower.cuda_kernels import Kernel
+from calcbench.lower.cuda_words import WIDE, Widths
 from calcbench.lower.memory import MemoryPlan
 
 
 VIEWS = {"float64": "F8", "float32": "F4", "int64": "I8", "bool": "B1"}
 BLOCK = 128  # threads of a block: enough to hide latencies, few enough for small batches
+MOST_ARENA = 1 << 28  # bytes of the arena of all threads: fewer threads keep a device busy as well
 EDGE = 256  # bytes; where the part of each dtype in the arena begins
 
 
@@ -61,6 +63,13 @@ class PointText:
             parts[dtype] = (start, start + size)
             start += -(-size // EDGE) * EDGE
         return parts
+
+    def threads(self, count: int, widths: Widths = WIDE) -> int:
+        """How many threads a batch of `count` points takes: whole blocks."""
+        block = min(BLOCK, widths.threads)
+        each = max(self.memory(1, 1).arena, 1) * block
+        wanted = min(-(-count // block), widths.blocks, MOST_ARENA // each)
+        return block * max(1, wanted)
 
     def memory(self, count: int, threads: int) -> MemoryPlan:
         """Bytes on the device for a batch of `count` points."""

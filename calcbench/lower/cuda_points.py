@@ -19,10 +19,6 @@ from calcbench.lower.cuda_runtime import Device, Event
 from calcbench.lower.memory import MemoryPlan
 
 
-# The arena of all threads: more than this leaves the caches, and fewer threads do as well.
-MOST_ARENA = 1 << 28
-
-
 class PointResults(NamedTuple):
     """The results of a batch.
 
@@ -79,20 +75,14 @@ class PointProgram:
             finally:
                 self.events = tuple(self.device.events)
 
-    def threads(self, count: int) -> int:
-        """How many threads a batch of `count` points takes."""
-        each = max(self.text.memory(1, 1).arena, 1) * self.block
-        wanted = min(-(-count // self.block), self.device.widths.blocks, MOST_ARENA // each)
-        return self.block * max(1, wanted)
-
     def memory(self, count: int) -> MemoryPlan:
         """Bytes on the device for a batch of `count` points."""
-        return self.text.memory(count, self.threads(count))
+        return self.text.memory(count, self.text.threads(count, self.device.widths))
 
     # --- a call ---------------------------------------------------------------------------------
 
     def _run(self, inputs: Sequence[Any], count: int) -> PointResults:
-        threads = self.threads(count)
+        threads = self.text.threads(count, self.device.widths)
         plan = self.text.memory(count, threads)
         self.device.check_room(plan.peak)
         arrays = {**self._literals(), **self._arena(threads, plan.arena)}
