@@ -11,6 +11,7 @@ from calcbench.graph.batching import batched
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import peak_bytes, value_lifetimes
 from calcbench.lower.compiler import check_process
+from calcbench.lower.cuda_arrays import on_host
 from calcbench.lower.cuda_point_emission import misfit
 from calcbench.lower.cuda_points import PointProgram, prepare_cuda_points
 from calcbench.lower.engines import Options, Runner, check_runnable
@@ -23,9 +24,12 @@ WIDTHS = (16, 16384)
 
 
 class Points(NamedTuple):
-    """The arguments of many points: arrays whose first axis is the point, and what all share."""
+    """The arguments of many points: arrays whose first axis is the point, and what all share.
 
-    arrays: list[np.ndarray]
+    Arrays may lie on a device.
+    """
+
+    arrays: list[Any]
     shared: list[Any]
 
     @property
@@ -35,7 +39,7 @@ class Points(NamedTuple):
 
     def only(self, rows: np.ndarray) -> Points:
         """Some of the points."""
-        return Points([a[rows] for a in self.arrays], self.shared)
+        return Points([on_host(a)[rows] for a in self.arrays], self.shared)
 
 
 class LaneProgram:
@@ -76,6 +80,7 @@ class LaneProgram:
         if self.by_point:
             return self._on_device(points)
         results = self.results(points.size)
+        points = Points([on_host(a) for a in points.arrays], points.shared)
         return results, self._by_blocks(points, results)
 
     def _on_device(self, points: Points) -> tuple[Sequence[np.ndarray], np.ndarray]:

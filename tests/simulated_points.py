@@ -8,11 +8,13 @@ from collections import Counter
 
 import numpy as np
 from cases import CASES
+from numba import cuda
 from test_fused import program_graphs, same
 
 import calcbench as cb
 from calcbench.graph.interpreter import evaluate
-from calcbench.graph.trees import leaves_of
+from calcbench.graph.trees import leaves_of, map_leaves
+from calcbench.lower.cuda_arrays import is_on_device, on_host
 from calcbench.lower.cuda_point_emission import misfit
 from calcbench.lower.cuda_points import prepare_cuda_points
 from calcbench.lower.cuda_runtime import Device
@@ -138,6 +140,7 @@ def compare(got, function, arguments):
 def refusals():
     """What goes wrong at one point is told as that point's, by the function's own error."""
     found = {}
+    doubled = prepare_cuda_points(cb.trace(lambda x: x * 2.0, np.ones(3)))
     calls = {
         "outside": lambda: cb.compile(lambda x, i: x[i], engine="cuda").batch(
             NORMAL[:4], np.array([0, 1, 7, 9])
@@ -146,6 +149,9 @@ def refusals():
             np.linspace(-2, 3, 9), max_paths=2
         ),
         "memory": lambda: cb.compile(np.sin, engine="cuda", memory_limit=100).batch(np.ones(99)),
+        "dtype": lambda: doubled([cuda.to_device(np.arange(6).reshape(2, 3))], 2),
+        "shape": lambda: doubled([cuda.to_device(np.ones((2, 4)))], 2),
+        "strides": lambda: doubled([cuda.to_device(np.ones((3, 2)).T)], 2),
         "host": lambda: prepare_cuda_points(cb.trace(np.linalg.inv, np.eye(2))),
     }
     for name, call in calls.items():
@@ -159,12 +165,22 @@ def refusals():
 
 def on_device():
     """Arrays of the device go in and come out without a copy."""
-    from numba import cuda
-
     program = prepare_cuda_points(cb.trace(lambda x: (x * 2.0, np.sum(x)), np.ones(3)))
     got = program([cuda.to_device(NORMAL)], len(NORMAL))
     np.testing.assert_array_equal(got.values[0].copy_to_host(), 2.0 * NORMAL)
     return [e.kind for e in program.events]
+
+
+def batches_on_device():
+    """Batches of arrays of the device: their results stay there, also of several paths."""
+    for name, (function, arguments, _) in BATCHES.items():
+        if len(arguments[0]):
+            got = cb.compile(function, engine="cuda").batch(*map(cuda.to_device, arguments))
+            assert all(is_on_device(leaf) for leaf in leaves_of(got)), name
+            compare(map_leaves(on_host, got), function, arguments)
+    matrices = np.stack([np.eye(2) * k for k in range(1, 4)])
+    got = cb.compile(np.linalg.inv, engine="cuda").batch(cuda.to_device(matrices))
+    compare(on_host(got), np.linalg.inv, [matrices])
 
 
 LAUNCHES = []
@@ -190,7 +206,8 @@ def main():
     programs = {name: attempt(outcome, g, v, n) for name, g, v, n in graphs()}
     batches = {name: attempt(batch, name) for name in BATCHES}
     found = {"programs": programs, "batches": batches}
-    print(json.dumps({**found, "refusals": refusals(), "device": attempt(on_device)}))
+    found |= {"refusals": refusals(), "device": attempt(on_device)}
+    print(json.dumps({**found, "device batches": attempt(batches_on_device)}))
 
 
 if __name__ == "__main__":

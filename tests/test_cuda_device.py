@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 from cases import CASES
-from simulated_points import BATCHES, EXTRA as POINTS, MANY, compare, outcome
+from simulated_points import (
+    BATCHES,
+    EXTRA as POINTS,
+    MANY,
+    batches_on_device,
+    compare,
+    outcome,
+)
 from simulated_programs import EXTRA, captured
 from test_cuda_points import STANDARD
 from test_fused import program_graphs, same
@@ -114,6 +121,10 @@ def test_batches_on_the_device_stay_there():
     x = cuda.to_device(np.linspace(0.0, 1.0, 3000).reshape(1000, 3))
     got = prepare_cuda_points(cb.trace(lambda x: x * 2.0, np.ones(3)))([x], 1000)
     np.testing.assert_array_equal(got.values[0].copy_to_host(), 2.0 * x.copy_to_host())
+
+
+def test_batches_of_functions_stay_there():
+    batches_on_device()
 
 
 def test_a_position_outside_harms_no_other_point():

@@ -60,6 +60,9 @@ REFUSALS = {
     "paths": "more than 2 different branches",
     "memory": "MemoryError: this run needs 1584 bytes",
     "host": "v1 = inv",
+    "dtype": "input x has type f64[2,3], got an array of int64",
+    "shape": "has type f64[2,3], got an array of shape (2, 4)",
+    "strides": "kernels read contiguous arrays",
 }
 
 
@@ -70,6 +73,10 @@ def test_what_goes_wrong_at_a_point_is_told(simulated, name):
 
 def test_arrays_of_the_device_are_not_copied(simulated):
     assert simulated["device"] == ["launch"]
+
+
+def test_batches_of_arrays_of_the_device_stay_there(simulated):
+    assert simulated["device batches"] is None
 
 
 # --- which graphs a thread takes -----------------------------------------------------------------

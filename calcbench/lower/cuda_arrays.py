@@ -32,8 +32,7 @@ def flat_view(value: Any, kind: ArrayType, name: str) -> Any:
     ShapeError, DTypeError
         If it has another type than the input, or its entries do not lie side by side.
     """
-    with translated(f"input {name} cannot be read on the device"):
-        array = value if simulated() else _as_numba(value)
+    array = device_array(value)
     if tuple(array.shape) != kind.shape:
         raise ShapeError(f"input {name} has type {kind}, got an array of shape {array.shape}")
     if np.dtype(array.dtype) != kind.dtype:
@@ -44,6 +43,34 @@ def flat_view(value: Any, kind: ArrayType, name: str) -> Any:
             "arrays: pass x.contiguous() or ascontiguousarray(x)"
         )
     return array.reshape(max(kind.size, 1)) if kind.size else array
+
+
+def device_array(value: Any) -> Any:
+    """An array of the device as Numba's: its entries stay where they are.
+
+    Raises
+    ------
+    EngineError
+        If the array does not say where its entries lie.
+    """
+    with translated(f"an array of type {type(value).__name__} cannot be read on the device"):
+        return value if simulated() else _as_numba(value)
+
+
+def stand_in(array: Any) -> np.ndarray:
+    """A host array of the same type that is never read: its memory is never touched."""
+    return np.empty(array.shape, array.dtype)
+
+
+def on_host(array: Any) -> np.ndarray:
+    """A host array, copied from the device if it lies there."""
+    return np.asarray(array.copy_to_host() if is_on_device(array) else array)
+
+
+def to_device(array: np.ndarray) -> Any:
+    """A copy on the device."""
+    with translated("an array cannot be copied to the device"):
+        return cuda_library().to_device(np.ascontiguousarray(array))
 
 
 def _as_numba(value: Any) -> Any:

@@ -125,7 +125,7 @@ class PointProgram:
         if position < len(graph.inputs) - self.text.shared:
             kind = ArrayType((count, *kind.shape), kind.dtype)
         if is_on_device(value):
-            arrays[name] = flat_view(value, kind, graph.place(node))
+            arrays[name] = flat_view(value, kind, graph.input_names[position])
         else:
             arrays[name] = self._uploaded(name, np.asarray(value, kind.dtype))
 
