@@ -35,7 +35,7 @@ graph/serialisation graph/paths
 lower/elementary
 lower/circles lower/powers
 lower/arena lower/error_functions lower/contractions lower/reductions lower/indexing lower/access
-lower/memory lower/texts lower/pulling lower/targets
+lower/memory lower/texts lower/pulling lower/targets lower/costs
 lower/bodies lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups
 lower/places
@@ -59,6 +59,8 @@ lower/cuda_kernels lower/cuda_arrays
 lower/cuda_emission lower/cuda_runtime lower/cuda_static lower/cuda_point_kernel
 lower/cuda_program lower/cuda_point_emission
 lower/cuda_points
+lower/layout
+lower/drivers
 lower/fused
 lower/engines
 programs functions lanes

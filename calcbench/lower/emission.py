@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from calcbench.graph.ir import Graph
 from calcbench.lower.bodies import Body, Mixed, Statement
+from calcbench.lower.costs import BYTE_NS, FOLD, OPERATION_NS, operation_cost
 from calcbench.lower.folds import neutral_text
 from calcbench.lower.groups import Group, Root, full_ranges, identity
 from calcbench.lower.indexing import Affine, Index, NeedsDivision
@@ -52,6 +53,8 @@ class Loop:
         Names that the body reads or writes.
     total, grain : int
         The range of the outermost loop, and where it may be cut.
+    computing_ns, memory_ns : float
+        What the operations take, and what reading and writing takes, as predicted.
     finish : list of str
         What is left to do when the whole range is done.
     sums : dict
@@ -68,7 +71,13 @@ class Loop:
     finish: list[str] = field(default_factory=list)
     sums: dict[str, tuple[int, str]] = field(default_factory=dict)
     workspace: int = 0
-    cost: float = 0.0
+    computing_ns: float = 0.0
+    memory_ns: float = 0.0
+
+    @property
+    def nanoseconds(self) -> float:
+        """What all of it takes, roughly: the processor computes while it waits for memory."""
+        return max(self.computing_ns, self.memory_ns)
 
 
 @dataclass
@@ -202,6 +211,7 @@ class Writer:
         """The loop, box after box."""
         space, boxes = self.choose()
         loop = Loop(name, total=space.extents[0] if space.extents else 1)
+        loop.grain = BLOCK if len(space.extents) == 1 else 1
         main, edges = self._sorted(space, boxes)
         for written in main:
             self._box(loop, space, written, threaded)
@@ -220,6 +230,7 @@ class Writer:
     def _box(self, loop: Loop, space: Space, written: Written, threaded: bool) -> None:
         ends = [(i, str(low), str(high + 1)) for i, (low, high) in written.box.items()]
         loop.lines += self._loops(ends, written, threaded)
+        self.charge(loop, written)
 
     def _edges(self, loop: Loop, space: Space, edges: list[Box], threaded: bool) -> None:
         """One guarded body, run over a table of boxes."""
@@ -240,6 +251,26 @@ class Writer:
             name, low, high = ends[0]
             ends = [(name, f"max({low}, start)", f"min({high}, stop)"), *ends[1:]]
         return nested(written.body.statements, ends, self.writes(written))
+
+    def charge(self, loop: Loop, written: Written) -> None:
+        """Add what the loops over a box take, as predicted."""
+        runs = [1]
+        for low, high in written.box.values():
+            runs.append(runs[-1] * (high - low + 1))
+        for _, text, depth, node in written.body.statements:
+            if text.startswith("read("):
+                loop.memory_ns += BYTE_NS * runs[depth] * self._bytes(node)
+            elif node >= 0:
+                cost = operation_cost(self.graph.nodes[node].row)
+                loop.computing_ns += OPERATION_NS * runs[depth] * cost
+        for root in self.group.roots:
+            if root.kind == "fold":
+                loop.computing_ns += OPERATION_NS * runs[-1] * FOLD
+            else:
+                loop.memory_ns += BYTE_NS * runs[-1] * self._bytes(root.node)
+
+    def _bytes(self, node: int) -> int:
+        return self.graph.types[node].dtype.itemsize
 
     def writes(self, written: Written) -> list[str]:
         """The statements that store entries."""

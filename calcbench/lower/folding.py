@@ -61,6 +61,7 @@ class FoldWriter(Writer):
         kept = [name for name in space.order if int(name[1:]) not in space.inside]
         self.kept = kept[:-1] if space.by_column else kept
         loop = Loop(name, total=space.ranges[self.kept[0]][1] + 1 if self.kept else self.blocks)
+        self.charge(loop, written)
         body = self._by_column(width) if space.by_column else self._by_row()
         ending = self._ending(width)
         if self.kept:

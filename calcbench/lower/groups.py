@@ -17,6 +17,7 @@ from calcbench.graph.nodes import INPUT
 from calcbench.graph.structural import concatenate, constant, fill, gather, matmul, reshape
 from calcbench.lower.bodies import Body
 from calcbench.lower.contractions import factors
+from calcbench.lower.costs import operation_cost
 from calcbench.lower.indexing import Index, Part, symbol
 from calcbench.lower.pulling import is_view
 from calcbench.lower.texts import is_elementwise
@@ -27,7 +28,6 @@ LOOPS = ("store", "fold", "piece", "blank")
 SCANS = ("cumsum", "cumprod")
 PIECES = ("pad", "concatenate", "from_diagonal")
 RECOMPUTED = 16  # cheap operations that cost less than storing and loading a value
-COSTS = {"divide": 4, "reciprocal": 4, "sqrt": 6, "remainder": 20, "floor_divide": 20, "hypot": 20}
 MOST_STATEMENTS = 150  # of one loop that takes roots in: more spill registers
 
 
@@ -360,11 +360,3 @@ def _are_below(graph: Graph, node: int, size: int) -> bool:
     if row.name in ("sort_position", "tie_group"):
         return bool(graph.types[node].size <= size)
     return False
-
-
-def operation_cost(row: Any) -> int:
-    """The cost of one entry in cheap operations."""
-    if row.scalar is None:
-        return 0
-    cheap = "exact" in row.facts or row.name in ("convert", "sign", "sign_at", "larger_share")
-    return int(COSTS.get(row.name, 1 if cheap else 24))

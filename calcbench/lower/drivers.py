@@ -1,0 +1,175 @@
+"""The text of a program: a function for each loop, and drivers that call them in order.
+
+A driver runs all that needs no interpreter in between. A long loop has a driver of its own, which
+takes a range: its ranges are shared out among threads where computing takes longer than memory,
+and Ctrl-C is answered between them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from calcbench.graph.ir import Graph
+from calcbench.lower.emission import Loop, indented
+from calcbench.lower.folding import FoldWriter
+from calcbench.lower.folds import library as fold_library
+from calcbench.lower.groups import Group, Planner, base
+from calcbench.lower.layout import Layout
+from calcbench.lower.passes import product_lines, scan_lines, scatter_lines
+from calcbench.lower.targets import Target
+from calcbench.lower.texts import library
+from calcbench.lower.workers import thread_count
+
+
+LONG_NS = 1e6  # on two cores, threads pay from 0.5 to 1 ms of computing
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a run.
+
+    Attributes
+    ----------
+    function : str or callable
+        The name of a driver, or a call-out.
+    places : tuple of int
+        The values of the call that it takes.
+    loop : Loop or None
+        The loop whose ranges the driver takes further.
+    """
+
+    function: str | Callable[..., None]
+    places: tuple[int, ...]
+    loop: Loop | None = None
+
+
+class Drivers:
+    """Writes loops, drivers and steps, group by group.
+
+    Attributes
+    ----------
+    steps : list of Step
+    source : str
+    workspace : int
+        Bytes of buffers inside loops, at most at a time.
+    """
+
+    def __init__(
+        self, graph: Graph, plan: Planner, layout: Layout, target: Target, vectorised: bool
+    ) -> None:
+        self.graph, self.layout = graph, layout
+        self.target, self.vectorised = target, vectorised
+        self.names = layout.names
+        self.workspace = 0
+        self.steps: list[Step] = []
+        self._functions: list[list[str]] = []
+        self._drivers: list[list[str]] = []
+        self._lines: list[str] = []  # of the driver that is being written
+        for number, group in enumerate(plan.groups):
+            self._write(number, group)
+        self._close()
+
+    @property
+    def source(self) -> str:
+        """The whole text."""
+        parts = [*self._functions, *self._drivers]
+        text = "\n\n\n".join("\n".join([self.target.decorator, *part]) for part in parts)
+        used = [self.target.header, library(text), fold_library(text), text]
+        return "\n\n".join(filter(None, used)) + "\n"
+
+    # --- groups -------------------------------------------------------------------------------
+
+    def _write(self, number: int, group: Group) -> None:
+        root = group.roots[0]
+        if group.kind == "callout":
+            self._close()
+            self.steps.append(self._callout(root.node))
+        elif group.kind == "product":
+            self._lines += product_lines(self.graph, root, self.names)
+        elif group.kind == "loop":
+            self._write_loop(number, group)
+        else:
+            lines = scan_lines if group.kind == "scan" else scatter_lines
+            self._lines += lines(self.graph, root, self.names, self.target, self.vectorised)
+
+    def _write_loop(self, number: int, group: Group) -> None:
+        loop = self._loop(number, group, False)
+        if not group.space:
+            self._lines += [*loop.lines, *loop.finish]
+        elif loop.nanoseconds > LONG_NS and loop.total > 1:
+            self._close()
+            self._close(self._loop(number, group, True))
+            self._lines += loop.finish
+        else:
+            self.workspace = max(self.workspace, loop.workspace)
+            self._lines += [self._call(loop), *loop.finish]
+
+    def _loop(self, number: int, group: Group, threaded: bool) -> Loop:
+        writer = FoldWriter(self.graph, group, self.names, self.target, self.vectorised)
+        make = writer.folded if group.axes else writer.plain
+        loop = make(f"loop{number}", threaded)
+        self.layout.sums.update(loop.sums)
+        return loop
+
+    def _call(self, loop: Loop, ends: Sequence[str] = ()) -> str:
+        """The function of a loop, and the line that calls it."""
+        words = ", ".join([*self._used(loop.lines), *ends])
+        self._functions.append([f"def {loop.name}({words}):", *indented(loop.lines, 1)])
+        return f"{loop.name}({words})"
+
+    # --- drivers ------------------------------------------------------------------------------
+
+    def _close(self, loop: Loop | None = None) -> None:
+        """End the driver that is being written; with a loop, a driver for its ranges alone."""
+        ends = ["start", "stop"] if loop else []
+        if loop:
+            threads = thread_count() if is_shared(loop) else 1
+            self.workspace = max(self.workspace, threads * loop.workspace)
+            self._lines = [self._call(loop, ends)]
+        if not self._lines:
+            return
+        places = self.layout.places
+        used = self._used(self._lines)
+        inner = [n for n in used if n not in places]
+        parameters = sorted((n for n in used if n in places), key=places.__getitem__)
+        parameters += ["arena"] if inner else []
+        name = f"run{len(self._drivers)}"
+        header = f"def {name}({', '.join([*parameters, *ends])}):"
+        slices = [self.layout.slice_text(n) for n in inner]
+        self._drivers.append([header, *indented([*slices, *self._lines], 1)])
+        self.steps.append(Step(name, tuple(places[n] for n in parameters), loop))
+        self._lines = []
+
+    def _used(self, lines: Sequence[str]) -> list[str]:
+        """The arrays and numbers that lines name, in order of their nodes."""
+        words = set(re.findall(r"[A-Za-z_]\w*", "\n".join(lines)))
+        known = [name for _, name in sorted(self.names.stored.items())]
+        known += [*self.names.copies.values(), *self.layout.sums]
+        return [name for name in known if name in words]
+
+    # --- call-outs ----------------------------------------------------------------------------
+
+    def _callout(self, node: int) -> Step:
+        row, operands, params, _ = self.graph.nodes[node]
+        nodes = [base(self.graph, operand) for operand in operands]
+        readers = [self.layout.reader(n, o) for n, o in zip(nodes, operands, strict=True)]
+        out = self.layout.reader(node, node)
+        call = partial(_call_out, partial(row.numpy, **dict(params)), readers, out)
+        return Step(call, tuple(self.layout.place(n) for n in (*nodes, node)))
+
+
+def is_shared(loop: Loop) -> bool:
+    """Whether threads share out a long loop: not if it waits for memory."""
+    return loop.computing_ns > loop.memory_ns
+
+
+def _call_out(row: Any, readers: Sequence[Any], out: Any, *values: Any) -> None:
+    operands = [read(value)[()] for read, value in zip(readers, values, strict=False)]
+    with np.errstate(all="ignore"):
+        out(values[-1])[...] = row(*operands)
