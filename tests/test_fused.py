@@ -18,7 +18,7 @@ from hypothesis import given, settings
 
 import calcbench as cb
 from calcbench.forward_mode.pushforward import jvp_graph
-from calcbench.graph.arraytype import BOOL, FLOAT32, FLOAT64, INT64, ArrayType, CalcbenchError
+from calcbench.graph.arraytype import FLOAT32, FLOAT64, ArrayType, CalcbenchError
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.primitive import Primitive, Sample
@@ -170,4 +170,9 @@ def uncompiled_for_all() -> Iterator[None]:
         yield
 
 
-_ = (BOOL, INT64, Any)
+@pytest.mark.usefixtures("uncompiled")
+def test_entries_at_given_positions_of_what_was_joined() -> None:
+    x, y = np.arange(3.0), 10.0 + np.arange(3.0)
+    picks = np.array([0, 3, 1, 5, 5])
+    check(cb.trace(lambda x, y: np.concatenate([x, y])[picks] * 2.0, x, y), [x, y], 0)
+    check(cb.trace(lambda x: np.pad(x, (1, 2))[picks], x), [x], 0)

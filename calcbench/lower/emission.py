@@ -181,6 +181,8 @@ class Writer:
             try:
                 done.append(self._written(space, box, guarded, divides))
             except Mixed as cut:
+                if cut.name not in box:  # a position that is computed, and not where loops stand
+                    raise NeedsDivision from None
                 low, high = box[cut.name]
                 todo += [box | {cut.name: (cut.at, high)}, box | {cut.name: (low, cut.at - 1)}]
             if len(done) + len(todo) > MOST_BOXES:
