@@ -86,10 +86,16 @@ def in_new_process(who: str, program: Program, empty_cache: bool = False) -> Any
     header, gradient = SCRIPTS[who]
     call = f"print(*{gradient}(np.array({POINT.tolist()})))"
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "CALCBENCH_CACHE_DIR": folder} if empty_cache else None
         command = [sys.executable, "-c", "\n".join([header, text(program), call])]
-        done = subprocess.run(command, env=environment, capture_output=True, check=True)
+        surroundings = environment(folder if empty_cache else None)
+        done = subprocess.run(command, env=surroundings, capture_output=True, check=True)
     return np.array(done.stdout.split(), dtype=float)
+
+
+def environment(cache: str | None) -> dict[str, str]:
+    """Python keeps the bytecode of what it imports, as it does unless told not to."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return kept if cache is None else {**kept, "CALCBENCH_CACHE_DIR": cache}
 
 
 # --- both --------------------------------------------------------------------------------------

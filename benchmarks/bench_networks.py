@@ -27,6 +27,9 @@ from participants import (
 )
 
 
+OUTSIDE = "calcbench fused, outside"
+
+
 def logistic(words: Dialect, data: Sequence[Any], w: Any) -> Any:
     X, y = data
     margins = X @ w
@@ -59,10 +62,21 @@ def network_slopes(data: Sequence[np.ndarray], *w: np.ndarray) -> list[np.ndarra
 
 
 def makers(f: Any, data: Sequence[np.ndarray], args: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Everybody who takes part; the data are constants of the function."""
+    """Everybody who takes part; the data are constants of the function, or arguments of ours.
+
+    Ours compares arrays that it finds outside the arguments with what they were, at every call.
+    """
 
     def ours(engine: str) -> Calls:
-        return Calls(*calcbench_calls(partial(f, numpy_dialect(), data), args, engine, False))
+        words, count = numpy_dialect(), len(args)
+
+        def of_all(*arrays: Any) -> Any:
+            return f(words, arrays[count:], *arrays[:count])
+
+        return Calls(*calcbench_calls(of_all, args, engine, False, data))
+
+    def outside() -> Calls:
+        return Calls(*calcbench_calls(partial(f, numpy_dialect(), data), args, "fused", False))
 
     def jax() -> Calls:
         words = jax_dialect()
@@ -78,6 +92,7 @@ def makers(f: Any, data: Sequence[np.ndarray], args: Sequence[np.ndarray]) -> di
         return Calls(*autograd_calls(partial(f, autograd_dialect(), data), args, False))
 
     own = {f"calcbench {e}": partial(ours, e) for e in ("fused", "tape", "numpy")}
+    own[OUTSIDE] = outside
     return {**own, "JAX": jax, "torch": torch, "autograd": autograd}
 
 

@@ -96,14 +96,17 @@ Function = Callable[..., Any]
 Made = tuple[Callable[[], Any], Callable[[], Any]]
 
 
-def calcbench_calls(f: Function, args: Sequence[Any], engine: str, value: bool = True) -> Made:
-    """Gradient and function on an engine."""
+def calcbench_calls(
+    f: Function, args: Sequence[Any], engine: str, value: bool = True, data: Sequence[Any] = ()
+) -> Made:
+    """Gradient and function on an engine; `data` are further arguments, without a gradient."""
     wanted = tuple(range(len(args))) if len(args) > 1 else 0
     derivative = (cb.value_and_grad if value else cb.grad)(f, wanted)
     if engine == "numpy":
-        return lambda: derivative(*args), lambda: f(*args)
+        return lambda: derivative(*args, *data), lambda: f(*args, *data)
     gradient, function = cb.compile(derivative, engine=engine), cb.compile(f, engine=engine)
-    return lambda: gradient(*args), lambda: function(*args)
+    everything = (*args, *data)
+    return lambda: gradient(*everything), lambda: function(*everything)
 
 
 def jax_calls(f: Function, args: Sequence[Any], value: bool = True) -> Made:
