@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from calcbench.graph.ir import Builder, Graph, numpy_meaning
-from calcbench.graph.nodes import Node
+from calcbench.graph.nodes import INPUT, Node
 
 
 def evaluate(graph: Graph, *inputs: Any) -> tuple[Any, ...]:
@@ -31,11 +31,25 @@ def inline(
             node.row, tuple(operands), node.params, node.epoch if epoch is None else epoch
         )
 
-    ids: list[int] = graph.run(inputs, copy)
+    same_types = [builder.types[i] for i in inputs] == [graph.types[i] for i in graph.inputs]
+    meaning = _typed_copy(graph, builder) if same_types and epoch is None else copy
+    ids: list[int] = graph.run(inputs, meaning)
     _keep_origins(graph, builder, ids)
     for guard in graph.guards:
         builder.guard(ids[guard.node], guard.expected.array)
     return ids
+
+
+def _typed_copy(graph: Graph, builder: Builder) -> Callable[[Node, list[int]], int]:
+    """Copies the nodes in their order; inputs of the graph's types give every node its own type."""
+    types = iter([t for t, n in zip(graph.types, graph.nodes, strict=True) if n.row is not INPUT])
+    recording = builder.recording
+    here = builder.here if recording is None else recording.origin()
+
+    def copy(node: Node, operands: list[int]) -> int:
+        return builder.add_typed(node.with_operands(tuple(operands)), next(types), here)
+
+    return copy
 
 
 def _keep_origins(graph: Graph, builder: Builder, ids: list[int]) -> None:
