@@ -230,9 +230,9 @@ def _run_arrays(
     if stopped == NO_CASE:
         raise EngineError(_MISSING)
     if stopped >= 0:
-        raise IndexError(
-            f"{where(stopped)}: a position is outside of the array that it is a position in"
-        )
+        error = IndexError("a position is outside of the array that it is a position in")
+        error.add_note(f"while evaluating {where(stopped)}")
+        raise error
 
 
 def _run_product(function: Any, places: Sequence[Place], views: Views) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from calcbench.lower.opcodes import ANY_FAMILY
 from calcbench.lower.tape_encoding import Encoder
-from calcbench.lower.tape_texts import NARROW
+from calcbench.lower.tape_texts import NARROW, narrow_numbers
 
 
 SLICE = 1 << 20  # entries between two chances to answer Ctrl-C: some milliseconds
@@ -62,7 +62,8 @@ def assemble(encoder: Encoder, words: np.ndarray) -> Assembly:
     nodes = encoder.scalars[is_long]
     numbers = encoder.columns.case[nodes]
     narrow = np.empty((len(nodes), NARROW), np.uint32)
-    narrow[:, 0], narrow[:, 1] = numbers, words[nodes]
+    narrow[:, 0] = np.array(narrow_numbers(encoder.numbering))[numbers]
+    narrow[:, 1] = words[nodes]
     narrow[:, 2:] = words[encoder.scalar_keys[is_long]]
     owner, family, rare, folds = records[:, :4].T
     records[:, 5:9] = words[records[:, 5:9]]

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from calcbench.graph.arraytype import ArrayType
+from calcbench.graph.arraytype import BOOL, ArrayType
 from calcbench.graph.elementwise import convert
 from calcbench.lower import folds
 from calcbench.lower.opcodes import (
@@ -35,6 +35,7 @@ RECORD = 8  # numbers of an instruction: opcode, result, three operands, count, 
 NARROW = 5  # of one on single numbers: opcode, result, three operands
 BLOCK = 512  # entries between two looks at the instruction; scalars are repeated that often
 NAMES, PLACES = "xyw", "ijk"
+ARITHMETIC = ("add", "subtract", "multiply")
 
 
 def elementwise_text(case: Case, vectorised: bool) -> str:
@@ -58,8 +59,26 @@ def chosen(numbering: Numbering, family: int, is_full: bool) -> list[tuple[int, 
 @lru_cache(maxsize=32)
 def scalar_source(numbering: Numbering, family: int, is_full: bool, vectorised: bool) -> str:
     """The kernel for runs of instructions on single numbers."""
-    cases = [(n, scalar_case(c, vectorised)) for n, c in chosen(numbering, family, is_full)]
-    return with_library(_SCALARS.replace("@CASES", _nested(switch(cases), 8)))
+    numbers = narrow_numbers(numbering)
+    found = {numbers[n]: c for n, c in chosen(numbering, family, is_full)}
+    sums = [elementwise_text(found.pop(k), vectorised) for k in range(len(ARITHMETIC))]
+    text = _SCALARS
+    for name, expression in zip(("@SUM", "@DIFFERENCE", "@PRODUCT"), sums, strict=True):
+        text = text.replace(name, expression)
+    for place in "ijz":
+        text = text.replace(f"@ENTRY_{place}", entry(DTYPES[family], place))
+    cases = [(n, scalar_case(c, vectorised)) for n, c in found.items()]
+    return with_library(text.replace("@CASES", _nested(switch(cases), 8)))
+
+
+def narrow_numbers(numbering: Numbering) -> list[int]:
+    """Per case its number in the kernel for single numbers, where arithmetic comes first."""
+    return [
+        ARITHMETIC.index(case.row.name)
+        if case.row.name in ARITHMETIC and case.result != BOOL
+        else number + len(ARITHMETIC)
+        for number, case in enumerate(numbering.cases)
+    ]
 
 
 def scalar_case(case: Case, vectorised: bool) -> str:
@@ -187,6 +206,8 @@ EIGHT = np.uint64(8)
 NONE = np.uint64(0)
 """
 
+# All three of arithmetic are computed, and one is chosen without a branch: which of them comes next
+# is what a processor guesses wrong most often, at the price of several additions.
 _SCALARS = '''
 @jit
 def scalars(code, low, high, f8, f4, i8, b1):
@@ -198,6 +219,16 @@ def scalars(code, low, high, f8, f4, i8, b1):
         z = np.uint64(code[at + ONE])
         i = np.uint64(code[at + TWO])
         j = np.uint64(code[at + THREE])
+        if op < THREE:
+            x = @ENTRY_i
+            y = @ENTRY_j
+            total = @SUM
+            difference = @DIFFERENCE
+            product = @PRODUCT
+            linear = total if op == NONE else difference
+            @ENTRY_z = linear if op < TWO else product
+            at += FIVE
+            continue
         k = np.uint64(code[at + FOUR])
         @CASES
         at += FIVE
