@@ -23,8 +23,9 @@ from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.primitive import Primitive, Sample
 from calcbench.graph.rewriting import simplify
-from calcbench.lower import fused
+from calcbench.lower import folds, fused
 from calcbench.lower.fused import FusedProgram, prepare_fused
+from calcbench.lower.texts import library
 from calcbench.reverse_mode.pullback import vjp_graph
 from calcbench.testing import graphs, inputs
 
@@ -33,9 +34,10 @@ ULPS = {"sum": 4, "prod": 8, "matmul": 8, "cumsum": 8, "cumprod": 8}
 LOOSE = 64  # ulps of the largest entry, for rows that call other functions than NumPy does
 
 
-def interpreted(source: str) -> Any:
+def interpreted(source: str, _: Any = ()) -> Any:
     """The generated text run by Python, with accesses that check positions."""
     text = "\n".join(line for line in source.splitlines() if "import" not in line)
+    text = f"{library(text)}\n\n{folds.library(text)}\n\n{text}"
 
     def read(array: Any, at: int) -> Any:
         assert 0 <= at < np.size(array)
@@ -45,8 +47,8 @@ def interpreted(source: str) -> Any:
         assert 0 <= at < array.size
         array.reshape(-1)[at] = value
 
-    space: dict[str, Any] = {"np": np, "math": math, "jit": lambda f: f, "read": read}
-    space["inline"] = space["jit"]
+    space: dict[str, Any] = {"np": np, "math": math, "read": read}
+    space |= dict.fromkeys(("jit", "loop", "part", "inline"), lambda f: f)
     space |= {"kept": read, "keep": write, **{f"write{k}": write for k in range(7)}}
     exec(text, space)  # noqa: S102 - our own text
     return SimpleNamespace(**space)

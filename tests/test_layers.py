@@ -36,9 +36,9 @@ lower/elementary
 lower/circles lower/powers
 lower/arena lower/error_functions lower/contractions lower/reductions lower/indexing lower/access
 lower/memory lower/texts lower/pulling lower/targets lower/costs
-lower/bodies lower/folds lower/cuda_words lower/cuda_simulation
+lower/bodies lower/node_kinds lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups
-lower/places
+lower/places lower/loops
 lower/emission
 lower/folding lower/passes lower/cuda_loops
 lower/cuda_folds lower/cuda_sequences lower/cuda_point_texts lower/cuda_point_guards
@@ -59,7 +59,7 @@ lower/cuda_kernels lower/cuda_arrays
 lower/cuda_emission lower/cuda_runtime lower/cuda_static lower/cuda_point_kernel
 lower/cuda_program lower/cuda_point_emission
 lower/cuda_points
-lower/layout
+lower/layout lower/shared
 lower/drivers
 lower/fused
 lower/engines

@@ -26,7 +26,8 @@ from calcbench.graph.arraytype import CalcbenchError
 from calcbench.lower import cache
 
 
-# No fastmath: the graph says what is computed. nogil: threads share out index ranges.
+# No fastmath: the graph says what is computed. nogil: threads share out index ranges. What only
+# compiled functions call needs no way in from Python, a third of the time of compiling it.
 PREAMBLE = """\
 import math
 
@@ -34,12 +35,15 @@ import numba
 import numpy as np
 
 
-options = {"error_model": "numpy", "nogil": True, "cache": True}
-jit = numba.njit(**options)
-inline = numba.njit(**options, forceinline=True)
+options = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+jit = numba.njit(**options, cache=True)
+loop = numba.njit(**options, no_cpython_wrapper=True)
+part = numba.njit(**options, no_cpython_wrapper=True, cache=True)
+inline = numba.njit(**options, no_cpython_wrapper=True, cache=True, forceinline=True)
 
 
 """
+MOST_FUNCTIONS = 256  # that one function calls
 CAPACITY = 256  # modules held by this process; compiled code is not small
 _FIXED_TIME = 946684800  # 2000-01-01: older releases of Numba compare the time of the file
 
@@ -85,10 +89,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class Module:
-    """The functions of one source text, by name; `source` is the text, `key` its digest."""
+    """The functions of one source text, by name; `source` is the text, `key` its digest.
 
-    def __init__(self, source: str) -> None:
+    `imports` are the modules that the text imports from, and those that they import from.
+    """
+
+    def __init__(self, source: str, imports: tuple[Module, ...] = ()) -> None:
         self.source = source
+        self.imports = imports
         self.key = cache.digest(PREAMBLE, source)
         self.name = f"generated_{self.key[:32]}"
         self.lock = threading.Lock()
@@ -117,10 +125,15 @@ class Module:
         path.write_text(PREAMBLE + self.source, encoding="utf-8")
         os.utime(path, (_FIXED_TIME, _FIXED_TIME))
         module = _imported(self.name, path)
-        return {k: v for k, v in vars(module).items() if _is_defined_in(v, self.name)}
+        return {k: v for k, v in vars(module).items() if _is_entry(v, self.name)}
 
     def publish(self) -> None:
         """Keep what was compiled since the last time, for later processes."""
+        for module in (*self.imports, self):
+            module.publish_own()
+
+    def publish_own(self) -> None:
+        """The same, without what is imported."""
         paths = sorted((self.folder / "__pycache__").glob("*.nb[ic]"))
         if {path.name for path in paths} != self.kept:
             with suppress(OSError):  # removed meanwhile, by whatever cleans temporary files
@@ -129,10 +142,11 @@ class Module:
 
     def discard(self) -> None:
         """Forget what was compiled, here and on disk."""
-        cache.forget(self.key)
-        for name in self.kept:
-            (self.folder / "__pycache__" / name).unlink(missing_ok=True)
-        self.kept = set()
+        for module in (*self.imports, self):
+            cache.forget(module.key)
+            for name in module.kept:
+                (module.folder / "__pycache__" / name).unlink(missing_ok=True)
+            module.kept = set()
 
 
 class Function:
@@ -172,12 +186,13 @@ _modules: OrderedDict[str, Module] = OrderedDict()
 _lock = threading.Lock()
 
 
-def load(source: str) -> Module:
+def load(source: str, imports: tuple[Module, ...] = ()) -> Module:
     """The functions of a source text, ready to be compiled when they first meet their types.
 
-    The text stands alone: its functions carry ``@jit``, or ``@inline`` to become part of those that
-    call them, and may use ``math``, ``np`` and ``numba``; it imports nothing. The same text gives
-    the same object, in every thread, as long as it is among the last 256 used.
+    Its functions carry ``@jit``, or, if only compiled ones call them, ``@loop``, ``@part`` (kept on
+    disk) or ``@inline`` (a part of those that call them), and may use ``math``, ``np`` and
+    ``numba``. The text imports from modules in `imports` only, whose names say what they hold. The
+    same text gives the same object, in every thread, as long as it is among the last 256 used.
 
     Raises
     ------
@@ -196,16 +211,16 @@ def load(source: str) -> Module:
     _process.used = True
     with _lock:
         if source not in _modules:
-            _modules[source] = _module(source)
+            _modules[source] = _module(source, imports)
             if len(_modules) > CAPACITY:
                 sys.modules.pop(_modules.popitem(last=False)[1].name, None)
         _modules.move_to_end(source)
         return _modules[source]
 
 
-def _module(source: str) -> Module:
+def _module(source: str, imports: tuple[Module, ...]) -> Module:
     try:
-        return Module(source)
+        return Module(source, imports)
     except OSError as error:
         raise EngineError(
             f"compiled code needs a directory for temporary files, and got: {error}; set TMPDIR to "
@@ -226,8 +241,11 @@ def _imported(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _is_defined_in(value: Any, name: str) -> bool:
-    return callable(value) and getattr(value, "__module__", None) == name
+def _is_entry(value: Any, name: str) -> bool:
+    """Whether a value of a module is a function of its own that Python can call."""
+    options = getattr(value, "targetoptions", {})
+    is_own = callable(value) and getattr(value, "__module__", None) == name
+    return is_own and not options.get("no_cpython_wrapper")
 
 
 # --- compiling ----------------------------------------------------------------------------------
@@ -302,7 +320,7 @@ def _compile(function: Function, signature: Any) -> None:
     except MemoryError:
         raise
     except Exception as error:
-        if not function.module.kept:
+        if not any(module.kept for module in (*function.module.imports, function.module)):
             raise _failure(function, error) from error
         function.module.discard()  # what was kept may be to blame: once more without it
         _compile(function, signature)
@@ -310,7 +328,7 @@ def _compile(function: Function, signature: Any) -> None:
 
 def _compile_without_room(function: Function, signature: Any) -> None:
     """Compile, even if Numba cannot write: it gives up at each function, and keeps that one."""
-    for _ in function.module.functions:
+    for _ in range(MOST_FUNCTIONS):
         with suppress(OSError):
             function.dispatcher.compile(signature)
             return

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.ir import Graph
-from calcbench.lower.emission import Loop, indented
+from calcbench.lower.emission import indented
 from calcbench.lower.folding import FoldWriter
-from calcbench.lower.folds import library as fold_library
 from calcbench.lower.groups import Group, Planner, base
 from calcbench.lower.layout import Layout
+from calcbench.lower.loops import Loop
 from calcbench.lower.passes import product_lines, scan_lines, scatter_lines
 from calcbench.lower.targets import Target
-from calcbench.lower.texts import library
 from calcbench.lower.workers import thread_count
 
 
@@ -71,17 +70,17 @@ class Drivers:
         self._functions: list[list[str]] = []
         self._drivers: list[list[str]] = []
         self._lines: list[str] = []  # of the driver that is being written
+        self._loops: list[Loop] = []  # that it calls
         for number, group in enumerate(plan.groups):
             self._write(number, group)
         self._close()
 
     @property
-    def source(self) -> str:
-        """The whole text."""
-        parts = [*self._functions, *self._drivers]
-        text = "\n\n\n".join("\n".join([self.target.decorator, *part]) for part in parts)
-        used = [self.target.header, library(text), fold_library(text), text]
-        return "\n\n".join(filter(None, used)) + "\n"
+    def text(self) -> str:
+        """The functions of the loops, and the drivers."""
+        loops = ["\n".join(["@loop", *part]) for part in self._functions]
+        drivers = ["\n".join([self.target.decorator, *part]) for part in self._drivers]
+        return "\n\n\n".join([*loops, *drivers]) + "\n"
 
     # --- groups -------------------------------------------------------------------------------
 
@@ -104,10 +103,11 @@ class Drivers:
             self._lines += [*loop.lines, *loop.finish]
         elif loop.nanoseconds > LONG_NS and loop.total > 1:
             self._close()
-            self._close(self._loop(number, group, True))
+            self._close_long(self._loop(number, group, True))
             self._lines += loop.finish
         else:
             self.workspace = max(self.workspace, loop.workspace)
+            self._loops.append(loop)
             self._lines += [self._call(loop), *loop.finish]
 
     def _loop(self, number: int, group: Group, threaded: bool) -> Loop:
@@ -117,34 +117,41 @@ class Drivers:
         self.layout.sums.update(loop.sums)
         return loop
 
-    def _call(self, loop: Loop, ends: Sequence[str] = ()) -> str:
-        """The function of a loop, and the line that calls it."""
-        words = ", ".join([*self._used(loop.lines), *ends])
-        self._functions.append([f"def {loop.name}({words}):", *indented(loop.lines, 1)])
-        return f"{loop.name}({words})"
+    def _call(self, loop: Loop) -> str:
+        return f"{loop.name}({', '.join(self._used(loop.lines))})"
 
     # --- drivers ------------------------------------------------------------------------------
 
-    def _close(self, loop: Loop | None = None) -> None:
-        """End the driver that is being written; with a loop, a driver for its ranges alone."""
+    def _close(self) -> None:
+        """End the driver that is being written; one that calls a loop and no more is that loop."""
+        alone = self._loops[0] if len(self._loops) == 1 else None
+        if alone and self._lines == [self._call(alone), *alone.finish]:
+            self._lines = [*alone.lines, *alone.finish]
+        else:
+            for loop in self._loops:
+                self._functions.append([f"def {self._call(loop)}:", *indented(loop.lines, 1)])
+        if self._lines:
+            self._drive(self._lines)
+        self._lines, self._loops = [], []
+
+    def _close_long(self, loop: Loop) -> None:
+        """A driver for ranges of one loop."""
+        threads = thread_count() if is_shared(loop) else 1
+        self.workspace = max(self.workspace, threads * loop.workspace)
+        self._drive(loop.lines, loop)
+
+    def _drive(self, lines: Sequence[str], loop: Loop | None = None) -> None:
         ends = ["start", "stop"] if loop else []
-        if loop:
-            threads = thread_count() if is_shared(loop) else 1
-            self.workspace = max(self.workspace, threads * loop.workspace)
-            self._lines = [self._call(loop, ends)]
-        if not self._lines:
-            return
         places = self.layout.places
-        used = self._used(self._lines)
+        used = self._used(lines)
         inner = [n for n in used if n not in places]
         parameters = sorted((n for n in used if n in places), key=places.__getitem__)
         parameters += ["arena"] if inner else []
         name = f"run{len(self._drivers)}"
         header = f"def {name}({', '.join([*parameters, *ends])}):"
         slices = [self.layout.slice_text(n) for n in inner]
-        self._drivers.append([header, *indented([*slices, *self._lines], 1)])
+        self._drivers.append([header, *indented([*slices, *lines], 1)])
         self.steps.append(Step(name, tuple(places[n] for n in parameters), loop))
-        self._lines = []
 
     def _used(self, lines: Sequence[str]) -> list[str]:
         """The arrays and numbers that lines name, in order of their nodes."""

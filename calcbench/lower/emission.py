@@ -10,21 +10,20 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from calcbench.graph.ir import Graph
 from calcbench.lower.bodies import Body, Mixed, Statement
-from calcbench.lower.costs import BYTE_NS, FOLD, OPERATION_NS, operation_cost
 from calcbench.lower.folds import neutral_text
 from calcbench.lower.groups import Group, Root, full_ranges, identity
 from calcbench.lower.indexing import Affine, Index, NeedsDivision
+from calcbench.lower.loops import Box, Loop, charge, volume
 from calcbench.lower.places import place
 from calcbench.lower.reductions import BLOCK
 from calcbench.lower.targets import Target
 
 
 MOST_BOXES = 40
-Box = dict[str, tuple[int, int]]
 Ends = tuple[str, str, str]  # a loop: its index, where it starts, where it stops
 
 
@@ -39,45 +38,6 @@ class Names:
         """The array that a root writes."""
         copied = root.kind == "store" and root.place >= 0
         return self.copies[root.place] if copied else self.stored[root.node]
-
-
-@dataclass
-class Loop:
-    """The text of one loop and what the driver needs to call it.
-
-    Attributes
-    ----------
-    lines : list of str
-        The body of the function, not indented.
-    arrays : list of str
-        Names that the body reads or writes.
-    total, grain : int
-        The range of the outermost loop, and where it may be cut.
-    computing_ns, memory_ns : float
-        What the operations take, and what reading and writing takes, as predicted.
-    finish : list of str
-        What is left to do when the whole range is done.
-    sums : dict
-        Name to (entries, dtype) of the workspace that folds need between ranges.
-    workspace : int
-        Bytes of buffers inside the function.
-    """
-
-    name: str
-    lines: list[str] = field(default_factory=list)
-    arrays: list[str] = field(default_factory=list)
-    total: int = 1
-    grain: int = 1
-    finish: list[str] = field(default_factory=list)
-    sums: dict[str, tuple[int, str]] = field(default_factory=dict)
-    workspace: int = 0
-    computing_ns: float = 0.0
-    memory_ns: float = 0.0
-
-    @property
-    def nanoseconds(self) -> float:
-        """What all of it takes, roughly: the processor computes while it waits for memory."""
-        return max(self.computing_ns, self.memory_ns)
 
 
 @dataclass
@@ -232,7 +192,7 @@ class Writer:
     def _box(self, loop: Loop, space: Space, written: Written, threaded: bool) -> None:
         ends = [(i, str(low), str(high + 1)) for i, (low, high) in written.box.items()]
         loop.lines += self._loops(ends, written, threaded)
-        self.charge(loop, written)
+        charge(loop, self.graph, written.box, written.body.statements, self.group.roots)
 
     def _edges(self, loop: Loop, space: Space, edges: list[Box], threaded: bool) -> None:
         """One guarded body, run over a table of boxes."""
@@ -254,26 +214,6 @@ class Writer:
             ends = [(name, f"max({low}, start)", f"min({high}, stop)"), *ends[1:]]
         return nested(written.body.statements, ends, self.writes(written))
 
-    def charge(self, loop: Loop, written: Written) -> None:
-        """Add what the loops over a box take, as predicted."""
-        runs = [1]
-        for low, high in written.box.values():
-            runs.append(runs[-1] * (high - low + 1))
-        for _, text, depth, node in written.body.statements:
-            if text.startswith("read("):
-                loop.memory_ns += BYTE_NS * runs[depth] * self._bytes(node)
-            elif node >= 0:
-                cost = operation_cost(self.graph.nodes[node].row)
-                loop.computing_ns += OPERATION_NS * runs[depth] * cost
-        for root in self.group.roots:
-            if root.kind == "fold":
-                loop.computing_ns += OPERATION_NS * runs[-1] * FOLD
-            else:
-                loop.memory_ns += BYTE_NS * runs[-1] * self._bytes(root.node)
-
-    def _bytes(self, node: int) -> int:
-        return self.graph.types[node].dtype.itemsize
-
     def writes(self, written: Written) -> list[str]:
         """The statements that store entries."""
         found = []
@@ -284,11 +224,6 @@ class Writer:
                     self.target.write.format(number=number % 7, array=array, at=at, value=value)
                 )
         return found
-
-
-def volume(box: Box) -> int:
-    """The number of entries of a box."""
-    return math.prod(high - low + 1 for low, high in box.values())
 
 
 def nested(

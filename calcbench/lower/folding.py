@@ -5,17 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from calcbench.lower.emission import (
-    Ends,
-    Loop,
-    Writer,
-    assignments,
-    indented,
-    nested,
-)
+from calcbench.lower.emission import Ends, Writer, assignments, indented, nested
 from calcbench.lower.folds import block_text, neutral_text
 from calcbench.lower.groups import Root
 from calcbench.lower.indexing import Affine, joined
+from calcbench.lower.loops import Loop, charge
 from calcbench.lower.reductions import BLOCK, LANES
 
 
@@ -61,7 +55,7 @@ class FoldWriter(Writer):
         kept = [name for name in space.order if int(name[1:]) not in space.inside]
         self.kept = kept[:-1] if space.by_column else kept
         loop = Loop(name, total=space.ranges[self.kept[0]][1] + 1 if self.kept else self.blocks)
-        self.charge(loop, written)
+        charge(loop, self.graph, written.box, written.body.statements, self.group.roots)
         body = self._by_column(width) if space.by_column else self._by_row()
         ending = self._ending(width)
         if self.kept:

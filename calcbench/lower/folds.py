@@ -107,6 +107,21 @@ def library(text: str) -> str:
     return "\n".join(found)
 
 
+def own_functions(text: str) -> dict[str, str]:
+    """The source of each function of this file that `text` calls itself."""
+    found = {}
+    for op, step in STEPS.items():
+        sources = {"join": _JOIN, "block": _BLOCK, "pair": _PAIRS, "lanes": _LANES}
+        for name, source in sources.items():
+            if f"{name}_{op}(" in text:
+                tree = (name, op) == ("block", "sum")
+                whole = TREE if tree else source.format(op=op, step=step)
+                found[f"{name}_{op}"] = whole.replace(
+                    "@jit", "@inline" if name == "join" else "@part"
+                )
+    return found
+
+
 def neutral_text(op: str, dtype: np.dtype) -> str:
     """The number that changes nothing: -0.0 for sums, as x + -0.0 is x for every x."""
     if op in ("sum", "prod"):

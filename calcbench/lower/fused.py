@@ -17,10 +17,11 @@ from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
 from calcbench.lower.compiler import Argument, compile_only, load
 from calcbench.lower.drivers import Drivers, Step, is_shared
-from calcbench.lower.emission import Loop
 from calcbench.lower.groups import Planner
 from calcbench.lower.layout import Layout
+from calcbench.lower.loops import Loop
 from calcbench.lower.memory import MemoryPlan
+from calcbench.lower.shared import linked
 from calcbench.lower.targets import CPU
 from calcbench.lower.workers import run_sliced
 
@@ -121,7 +122,9 @@ def prepare_fused(graph: Graph, vectorised: bool = True) -> FusedProgram:
     plan = Planner(graph)
     layout = Layout(graph, plan)
     drivers = Drivers(graph, plan, layout, CPU, vectorised)
-    module, arguments = load(drivers.source), layout.arguments()
+    imports, modules = linked(drivers.text)
+    source = f"{CPU.header}{imports}\n\n{drivers.text}"
+    module, arguments = load(source, modules), layout.arguments()
     steps = [(_bound(step, module, arguments), step.places) for step in drivers.steps]
     literals: list[Any] = [dict(graph.nodes[i].params)["value"] for i in layout.arrays]
     memory = MemoryPlan(
@@ -132,7 +135,7 @@ def prepare_fused(graph: Graph, vectorised: bool = True) -> FusedProgram:
         callouts=tuple(g.roots[0].node for g in plan.groups if g.kind == "callout"),
     )
     rest = [np.array(literal.array) for literal in literals]
-    return FusedProgram(graph, drivers.source, memory, rest, layout.words, steps)
+    return FusedProgram(graph, source, memory, rest, layout.words, steps)
 
 
 def _bound(step: Step, module: Any, arguments: Sequence[Argument]) -> Callable[..., None]:

@@ -114,6 +114,17 @@ def _collect(text: str, found: dict[str, str], decorator: str) -> None:
         found[name] = f"{_constants(home, source)}{decorator}\n{source}"
 
 
+def own_functions(text: str) -> dict[str, str]:
+    """The source of each function of ours that `text` calls itself, to become part of it."""
+    found = {}
+    for name in dict.fromkeys(_CALL.findall(text)):
+        home = _home(name)
+        if home is not None:
+            source = inspect.getsource(getattr(home, name))
+            found[name] = f"{_constants(home, source)}@inline\n{source}"
+    return found
+
+
 def _home(name: str) -> ModuleType | None:
     for module in (kernels, *_VECTORISING):
         function: Callable[..., Any] | None = getattr(module, name, None)
