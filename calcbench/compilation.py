@@ -73,11 +73,11 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function's result, computed by the engine."""
         if not kwargs:
-            for known in self._shortcuts:
-                result = known.take(args)
+            for path, take in self._shortcuts:
+                result = take(args)
                 if result is not MISS:
-                    if self.last is not known.path:
-                        self._prefer(known)
+                    if self.last is not path:
+                        self._prefer(Shortcut(path, take))
                     return result
         arguments = prepare(args, kwargs, (), self.paths.roots)
         path, results = self._run(arguments)

@@ -34,43 +34,29 @@ def shortcut(path: Path, arguments: Arguments, paths: Paths) -> Shortcut | None:
     is_trusted = any(p is path for known in paths.trusted.values() for p in known)
     if not plain or not is_trusted or not all(isinstance(k, tuple) for k in kinds):
         return None
-    fits = _fitting(kinds)
+    shapes, dtypes = zip(*kinds, strict=True) if kinds else ((), ())
+    count, has_numbers = len(kinds), () in shapes
     runner, unchanged = path.built.runner, path.environment.is_unchanged
     single = path.trace.structure == LEAF
     captures = path.capture_values if path.trace.captures else None
 
     def take(args: tuple[Any, ...]) -> Any:
-        inputs = fits(args)
-        if inputs is None or not unchanged() or current_convention() != convention:
+        if len(args) != count:
+            return MISS
+        if has_numbers:
+            args = tuple([np.float64(v) if type(v) is float else v for v in args])
+        for value, shape, dtype in zip(args, shapes, dtypes):  # noqa: B905 - strict takes longer
+            if not shape or type(value) is not np.ndarray:
+                if shape or type(value) is not dtype.type:
+                    return MISS
+            elif value.shape != shape or value.dtype != dtype or not value.flags.c_contiguous:
+                return MISS
+        if not unchanged() or current_convention() != convention:
             return MISS
         try:
-            results = runner([*inputs, *captures()] if captures else inputs)
+            results = runner([*args, *captures()] if captures else args)
         except GuardMiss:
             return MISS
         return results[0] if single else result_tree(path.trace, results)
 
     return Shortcut(path, take)
-
-
-def _fitting(kinds: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...] | None]:
-    """From arguments to a graph's inputs; None for arguments of other types."""
-    shapes, dtypes = zip(*kinds, strict=True) if kinds else ((), ())
-    has_numbers = () in shapes
-    count = len(kinds)
-
-    def fits(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if len(args) != count:
-            return None
-        if has_numbers:
-            args = tuple([np.float64(v) if type(v) is float else v for v in args])
-        for value, shape, dtype in zip(args, shapes, dtypes):  # noqa: B905 - strict takes longer
-            if type(value) is np.ndarray:
-                if value.shape != shape or value.dtype != dtype or not shape:
-                    return None
-                if not value.flags.c_contiguous:
-                    return None
-            elif shape or type(value) is not dtype.type:
-                return None
-        return args
-
-    return fits

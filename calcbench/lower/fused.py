@@ -53,15 +53,16 @@ class FusedProgram:
         self._rest, self._words = tuple(rest), words
         results = [graph.types[i] for i in graph.outputs]
         scalars = [kind.shape == () for kind in results]
-        self._shapes: list[Any] = [kind.shape or (1,) for kind in results]
-        self._dtypes = [kind.dtype for kind in results]
+        self._makers: list[Any] = [(kind.shape or (1,), kind.dtype) for kind in results]
         self._scalars = scalars if any(scalars) else []
         count = len(graph.inputs) + len(rest) + len(results) + bool(words)
         self._steps = [(function, picker(places, count)) for function, places in steps]
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         """Fresh arrays, and NumPy scalars for shape (), for inputs of exactly the graph's types."""
-        outputs = list(map(np.empty, self._shapes, self._dtypes))
+        outputs = []
+        for shape, dtype in self._makers:  # a comprehension takes 0.2 microseconds more
+            outputs.append(np.empty(shape, dtype))
         values = (*inputs, *self._rest, *outputs)
         if self._words:
             values = (*values, np.empty(self._words))
