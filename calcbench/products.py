@@ -141,7 +141,7 @@ def vjp(
 
     def pull(cotangent: Any) -> Any:
         """The cotangents of the arguments, given that of the result."""
-        seeds = list(_cotangents(path.trace, cotangent, value))
+        seeds = list(cotangent_leaves(path.trace, cotangent, value))
         parts = session.finish(seeds)[len(path.trace.graph.outputs) :]
         return argument_tree(arguments, numbers, parts)
 
@@ -154,7 +154,7 @@ def _primal_outputs(trace: Trace, session: Session) -> tuple[Any, ...]:
     return session.program.plan.peek(session.state, len(trace.graph.outputs))
 
 
-def _cotangents(trace: Trace, cotangent: Any, value: Any) -> Iterator[Any]:
+def cotangent_leaves(trace: Trace, cotangent: Any, value: Any) -> Iterator[Any]:
     """One cotangent per float output; None stands for those that carry none."""
     given = list(matching_leaves(cotangent, value, "cotangents"))
     computed = [
@@ -164,7 +164,7 @@ def _cotangents(trace: Trace, cotangent: Any, value: Any) -> Iterator[Any]:
         zip(computed, float_outputs(trace.graph), strict=True)
     ):
         if is_float:
-            yield _seed(ct, y, f"cotangent of output {rank}")
+            yield checked_seed(ct, y, f"cotangent of output {rank}")
 
 
 def hvp(
@@ -243,10 +243,10 @@ def _seeds(tree: Any, like: Any, what: str, names: Sequence[str] = ()) -> list[A
     """Tangents or cotangents as leaves, checked against the values they belong to."""
     pairs = zip(matching_leaves(tree, like, what), leaves_of(like), strict=True)
     named = [*names, *(f"{what} {i}" for i in range(len(names), len(leaves_of(like))))]
-    return [_seed(s, v, f"{what} of {n}") for (s, v), n in zip(pairs, named, strict=True)]
+    return [checked_seed(s, v, f"{what} of {n}") for (s, v), n in zip(pairs, named, strict=True)]
 
 
-def _seed(seed: Any, value: Any, what: str) -> Any:
+def checked_seed(seed: Any, value: Any, what: str) -> Any:
     if isinstance(seed, Value):
         kind = seed.type
     else:

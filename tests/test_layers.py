@@ -14,12 +14,14 @@ import pytest
 # none of its own line. The `__init__.py` of a folder is called after it. New files go in here.
 LAYERS = """
 graph/arraytype graph/conventions graph/environment graph/kernels graph/trees
+forward_mode/accumulation reverse_mode/accumulation
 graph/nodes graph/origins graph/primitive
 graph/activity graph/printing graph/structural graph/diagonals
 graph/ir graph/comparison graph/linalg graph/products
 graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting graph/lifetimes
+graph/linearisation
 forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
 graph/batching
 graph/keys graph/matrix_functions graph/reductions graph/shaping
@@ -48,7 +50,10 @@ lower/cuda_point_rows
 lower/cache lower/workers
 lower/compiler
 lower/opcodes lower/tape_products
-lower/tape_texts
+lower/tape_texts lower/sweep_cases
+lower/sweep_texts lower/sweep_encoding
+lower/sweep_code
+lower/forward_sweep lower/reverse_sweep
 lower/tape_columns
 lower/tape_values
 lower/tape_encoding
@@ -63,11 +68,13 @@ lower/layout lower/shared
 lower/drivers
 lower/fused
 lower/engines
+lower/transformed_sweeps
 programs functions lanes
 batches shortcuts
 compilation
 compositions delegation
 derivatives jacobians products subgradients
+sweeps
 cuda_reporting
 verification/calls verification/directions verification/extrapolation verification/report
 verification/diagnosis verification/inputs verification/ladder

@@ -1,0 +1,201 @@
+"""What the two direct sweeps share: places, constants, inputs, guards, and runs of a kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from calcbench.graph.evaluation import GuardMiss
+from calcbench.graph.ir import Graph
+from calcbench.graph.lifetimes import byte_size
+from calcbench.lower.compiler import EngineError, load
+from calcbench.lower.opcodes import FAMILIES
+from calcbench.lower.sweep_cases import Step, standard_steps
+from calcbench.lower.sweep_encoding import Straight, straighten
+from calcbench.lower.sweep_texts import Kernel
+
+
+RECORD = 8  # numbers of an instruction
+SLICE = 1 << 20  # instructions between two chances to answer Ctrl-C: about ten milliseconds
+VIEWS = {"float64": 0, "float32": 1, "int64": 2, "bool": 3}
+
+
+class Words:
+    """Memory of words of eight bytes, each holding one number of any dtype."""
+
+    def __init__(self, words: np.ndarray) -> None:
+        self.words = words
+        self.views = tuple(words.view(t) for t in (np.float64, np.float32, np.int64, np.bool_))
+
+    def of(self, dtype: np.dtype) -> np.ndarray:
+        """The first number of its dtype in every word."""
+        return self.views[VIEWS[dtype.name]][:: 8 // dtype.itemsize]
+
+
+class Sweep:
+    """What both sweeps share: places, kernels, constants, inputs and guards."""
+
+    def __init__(self, graph: Graph, wanted: Sequence[int], vectorised: bool) -> None:
+        self.graph, self.wanted = graph, tuple(wanted)
+        outputs = (*graph.outputs, *[g.node for g in graph.guards])
+        self.whole = Graph(graph.nodes, graph.types, graph.inputs, outputs)
+        self.code = straighten(self.whole, wanted, vectorised)
+        self.dtype = next(t.dtype for t in graph.types if t.is_float)
+        self.masked = any(step.is_masked for step in self.code.steps)
+        self.known = known_steps(self.code.steps, self.dtype, vectorised)
+        self.floats = [n for n, i in enumerate(graph.outputs) if graph.types[i].is_float]
+
+    def image_of(self, count: int, place: np.ndarray) -> np.ndarray:
+        """Words that hold the constants, 0 elsewhere."""
+        words = Words(np.zeros(count, np.int64))
+        for at, array in self.code.constants:
+            words.of(array.dtype)[place[at]] = array
+        return words.words
+
+    def result_bytes(self) -> int:
+        return sum(byte_size(self.graph.types[i]) for i in self.graph.outputs)
+
+    def load_inputs(
+        self, words: Words, places: Sequence[np.ndarray], inputs: Sequence[Any]
+    ) -> None:
+        for where, node, value in zip(places, self.graph.inputs, inputs, strict=True):
+            words.of(self.graph.types[node].dtype)[where] = value
+
+    def read_outputs(self, words: Words, places: Sequence[np.ndarray]) -> list[Any]:
+        """The outputs, once every guard holds."""
+        types = [self.graph.types[i] for i in self.whole.outputs]
+        values = [words.of(t.dtype)[p] for t, p in zip(types, places, strict=True)]
+        count = len(self.graph.outputs)
+        for guard, value in zip(self.graph.guards, values[count:], strict=True):
+            if not np.array_equal(value, guard.expected.array):
+                raise GuardMiss
+        return values[:count]
+
+
+def known_steps(steps: Sequence[Step], dtype: np.dtype, vectorised: bool) -> frozenset[Step]:
+    """The steps of the kernels that a program runs on.
+
+    Those of all programs, whose kernels are there already; or its own, if it has an unusual one.
+    """
+    family = FAMILIES.index(dtype.name)
+    for is_full in (False, True):
+        standard = standard_steps(family, is_full, vectorised)
+        values = {step.plain for step in standard}
+        if all(step in standard or (not step.shares and step in values) for step in steps):
+            return standard
+    return frozenset(steps)
+
+
+def operations(kernel: Kernel, steps: Sequence[Step], step: np.ndarray, plain: bool) -> np.ndarray:
+    """The kernel's number of each instruction; 0 for what it need not know."""
+    numbers = [kernel.numbers.get(s.plain if plain else s, 0) for s in steps]
+    return np.array(numbers, np.int64)[step] if numbers else np.zeros(0, np.int64)
+
+
+def run(kernel: Kernel, code: np.ndarray, downward: bool, *arguments: Any) -> None:
+    """All instructions, in slices between which Ctrl-C is answered."""
+    function = getattr(load(kernel.source), kernel.name)
+    count = len(code) // RECORD
+    starts = range(0, count, SLICE)
+    for start in reversed(starts) if downward else starts:
+        if function(code, start, min(start + SLICE, count), *arguments) != -1:
+            raise EngineError("the sweep's kernel has no case for an operation; please report this")
+
+
+class Shares(NamedTuple):
+    """Which operands' tangents count, or are passed a cotangent.
+
+    Attributes
+    ----------
+    targets : int64 array of shape (instructions, 2)
+        Their places; the result's own where there is none.
+    there : int64 array
+        Per instruction which of the two there are, as bits.
+    varied : bool array
+        Which places have a tangent: fewer than depend on wanted inputs, as x**0 has none.
+    """
+
+    targets: np.ndarray
+    there: np.ndarray
+    varied: np.ndarray
+
+
+def shares_of(code: Straight, wanted: Sequence[int]) -> Shares:
+    """The shares of every instruction."""
+    targets = np.repeat(code.result[:, None], 2, axis=1)
+    there = np.zeros(len(code.step), np.int64)
+    rows = np.arange(len(code.step))
+    for n in range(2):
+        whose = [s.shares[n].operand if len(s.shares) > n else -1 for s in code.steps]
+        operand = np.array([*whose, -1], np.int64)[code.step]
+        counts = (operand >= 0) & (code.active >> np.maximum(operand, 0) & 1 > 0)
+        found = code.operands[rows, np.maximum(operand, 0)]
+        targets[:, n] = np.where(counts, found, code.result)
+        there |= counts.astype(np.int64) << n
+    varied = np.zeros(len(code.varied), np.bool_)
+    for position in wanted:
+        varied[code.inputs[position].reshape(-1)] = True
+    load(PASSES).settle(code.result, targets, there, varied)
+    return Shares(targets, there, varied)
+
+
+PASSES = '''
+@jit
+def settle(result, targets, there, varied):
+    """Drop the shares of what has no tangent, upward; `varied` is by place."""
+    for n in range(len(result)):
+        for k in range(2):
+            if there[n] >> k & 1 and not varied[targets[n, k]]:
+                there[n] ^= 1 << k
+                targets[n, k] = result[n]
+        varied[result[n]] = there[n] != 0
+
+
+@jit
+def reach(result, targets, active, reached):
+    """Which operations a result depends on by a derivative, downward; `reached` is by place."""
+    alive = np.zeros(len(result), np.bool_)
+    for n in range(len(result) - 1, -1, -1):
+        if active[n] and reached[result[n]]:
+            alive[n] = True
+            reached[targets[n, 0]] = True
+            reached[targets[n, 1]] = True
+    return alive
+
+
+@jit
+def allocate(result, operands, kept, place, first):
+    """Give results places from `first` on, each free again after its last reader; how many."""
+    last = np.full(len(place), -1, np.int64)
+    for n in range(len(result)):
+        last[result[n]] = n
+        for k in range(3):
+            last[operands[n, k]] = n
+    for n in range(len(kept)):
+        last[kept[n]] = len(result)
+    owned = np.zeros(len(place), np.bool_)
+    free = np.empty(len(result) + 1, np.int64)
+    held = 0
+    for n in range(len(result)):
+        for k in range(3):
+            operand = operands[n, k]
+            if owned[operand] and last[operand] == n:
+                owned[operand] = False
+                free[held] = place[operand]
+                held += 1
+        z = result[n]
+        if held:
+            held -= 1
+            place[z] = free[held]
+        else:
+            place[z] = first
+            first += 1
+        owned[z] = True
+        if last[z] == n:
+            owned[z] = False
+            free[held] = place[z]
+            held += 1
+    return first
+'''
