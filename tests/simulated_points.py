@@ -3,6 +3,7 @@
 Prints one JSON object: program -> what was wrong, or the events of its run.
 """
 
+import itertools
 import json
 from collections import Counter
 
@@ -12,7 +13,11 @@ from numba import cuda
 from test_fused import program_graphs, same
 
 import calcbench as cb
+from calcbench.graph.arraytype import FLOAT64, ArrayType
 from calcbench.graph.interpreter import evaluate
+from calcbench.graph.ir import Builder
+from calcbench.graph.lifting import Value
+from calcbench.graph.ordering import TIES, winner_share
 from calcbench.graph.trees import leaves_of, map_leaves
 from calcbench.lower.cuda_arrays import is_on_device, on_host
 from calcbench.lower.cuda_point_emission import misfit
@@ -46,6 +51,8 @@ EXTRA = {
     "integers": (lambda x: (np.sum(x), x // 2, x % 3 == 0), (np.arange(9),)),
     "product": (lambda a, b: np.tanh(a @ b) @ a, (np.ones((3, 5)), np.ones((5, 3)))),
     "largest": (lambda x: (np.argmax(x, axis=0), np.argmin(x, axis=1)), (np.eye(3),)),
+    "largest of ties": (cb.grad(lambda x: np.sum(np.max(x, axis=0) ** 2)), (np.ones((3, 2)),)),
+    "smallest": (cb.grad(lambda x: np.min(x[::-1]) ** 2), (np.linspace(1, 2, 12),)),
     "chosen": (chosen, (np.linspace(0, 1, 4), 2, np.ones(4))),
     "repeated indices": (lambda x: x[np.array([0, 2, 2, 0])] ** 2, (np.ones(3),)),
 }
@@ -183,6 +190,21 @@ def batches_on_device():
     compare(on_host(got), np.linalg.inv, [matrices])
 
 
+def ties():
+    """Weights in the largest and the smallest entry, for every convention, NaN and inf included."""
+    x = np.random.default_rng(0).integers(0, 3, size=(9, 2, 3, 4)).astype(float)
+    x[3, 0, 0, 0] = x[4, 1, 2, 3] = np.nan
+    x[5] = np.inf
+    conventions = itertools.product(((0,), (0, 2)), TIES.values(), (True, False))
+    for axes, tie, largest in dict.fromkeys(conventions):
+        builder = Builder()
+        value = Value(builder, builder.add_input("x", ArrayType(x.shape[1:], FLOAT64)))
+        share = winner_share(value, axes=axes, largest=largest, tie=tie)
+        graph = builder.freeze([share.id])
+        (got,) = prepare_cuda_points(graph)([x], len(x)).values
+        np.testing.assert_array_equal(got, np.stack([evaluate(graph, p)[0] for p in x]))
+
+
 LAUNCHES = []
 
 
@@ -207,7 +229,8 @@ def main():
     batches = {name: attempt(batch, name) for name in BATCHES}
     found = {"programs": programs, "batches": batches}
     found |= {"refusals": refusals(), "device": attempt(on_device)}
-    print(json.dumps({**found, "device batches": attempt(batches_on_device)}))
+    found |= {"device batches": attempt(batches_on_device), "ties": attempt(ties)}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

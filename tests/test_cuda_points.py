@@ -79,6 +79,10 @@ def test_batches_of_arrays_of_the_device_stay_there(simulated):
     assert simulated["device batches"] is None
 
 
+def test_ties_follow_every_convention(simulated):
+    assert simulated["ties"] is None
+
+
 # --- which graphs a thread takes -----------------------------------------------------------------
 
 
@@ -180,6 +184,24 @@ def test_standard_points_spill_nothing(name, capability):
     assert not record.spills, record
     assert 0 < record.registers <= 128
     assert record.stack == 0
+
+
+def every_loop(x, y, i):
+    largest = np.max(y) * x[i] + np.argmax(y)
+    return np.sum(np.outer(x, x)), largest, np.cumsum(x), y / (i + 2), y > 0.5
+
+
+@needs_compiler
+def test_every_kind_of_loop_is_compiled():
+    """The simulator knows no types: what it runs might still not compile."""
+    graph = cb.trace(every_loop, np.linspace(0, 1, 20), np.ones(5, np.float32), 2)
+    slope = cb.trace(cb.grad(lambda x: np.max(x) ** 2), np.ones(4))
+    assert {"argmax", "position", "cumsum"} <= {n.row.name for n in graph.nodes}
+    assert "winner_share" in {n.row.name for n in slope.nodes}
+    assert "pairs_sum(" in point_text(graph).source
+    for text in map(point_text, (graph, slope)):
+        (record,) = kernel_records(text.source, [text.kernel], (8, 0))
+        assert not record.spills
 
 
 # --- the report ----------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ class Fold:
 
 # The lane of each turn: in this order a lane meets its partners as soon as both are done.
 LANE = "lane = (turn & 1) << 2 | turn & 2 | turn >> 2"
-MOST_COPIED = 96  # statements of eight lanes written one after another, which needs no turns
+# Lanes are written one after another while that is short: the compiler then unrolls their loops.
+MOST_COPIED, MOST_UNROLLED = 96, 64  # statements of all lanes, and terms
 
 
 def loop_lines(graph: Graph, group: Group, names: Names) -> list[str]:
@@ -128,7 +129,8 @@ def folding(
     flat = inside[0][0] if len(inside) == 1 else "term"
     body = [*(unravelled("term", inside) if len(inside) > 1 else ()), *body]
     lanes = min(LANES, count)
-    write = _lanes if lanes * len(body) <= MOST_COPIED else _turns
+    is_short = lanes * len(body) <= MOST_COPIED and count <= MOST_UNROLLED
+    write = _lanes if is_short else _turns
     block = write(lambda lane: f"{flat} in range({low}{lane}, {high}, {LANES})", body, folds, lanes)
     if blocks == 1:
         block += [storing(f.into, f.at, f.variable("total")) for f in folds]

@@ -7,12 +7,13 @@ from typing import Any
 
 from calcbench.graph.ir import Graph
 from calcbench.lower.bodies import Body
+from calcbench.lower.cuda_loops import unravelled
 from calcbench.lower.cuda_point_loops import nest
 from calcbench.lower.cuda_point_texts import loading, storing
 from calcbench.lower.cuda_sequences import scan_axes, sequence_body
-from calcbench.lower.emission import Names, bare
+from calcbench.lower.emission import Names, bare, indented
 from calcbench.lower.groups import Root, identity, without_ones
-from calcbench.lower.indexing import row_major
+from calcbench.lower.indexing import Part, row_major, symbol
 
 
 def scan_lines(graph: Graph, root: Root, names: Names) -> list[str]:
@@ -125,6 +126,47 @@ def _found(graph: Graph, root: Root, names: Names) -> list[str]:
     return nest([("row", outer), ("column", inner)], lines)
 
 
+# The weight of an entry: `wins` are equal to the best, `first` and `last` among them in order.
+SHARES = {
+    "equal": "1.0 / {wins} if {entry} == {best} else 0.0",
+    "first": "1.0 if k == {first} else 0.0",
+    "last": "1.0 if k == {last} else 0.0",
+    "none": "1.0 if {entry} == {best} and {wins} == 1 else 0.0",
+}
+
+
+def _shared(graph: Graph, root: Root, names: Names) -> list[str]:
+    """The weight of each entry in the largest or smallest one; NaN where that is NaN."""
+    node, params = root.node, dict(graph.nodes[root.node].params)
+    axes: Any = params["axes"]
+    shape: Any = graph.types[node].shape
+    inside = [(f"i{a}", n) for a, n in enumerate(shape) if a in axes]
+    kept = [(f"i{a}", n) for a, n in enumerate(shape) if a not in axes]
+    (operand,) = graph.nodes[node].operands
+    own = {word: f"{word}{node}" for word in ("entry", "best", "wins", "first", "last")}
+    entry, best, wins, first, last = own.values()
+    place, dtype = _flat(shape), f"np.{graph.types[node].dtype.name}"
+    load = [*unravelled("k", inside), loading(entry, graph, names, operand, place)]
+    better = f"k == 0 or {entry} != {entry} or {entry} {'>' if params['largest'] else '<'} {best}"
+    count = [f"{wins} += 1", f"{last} = k", f"{first} = min({first}, k)"]
+    share = f"{best} if {best} != {best} else {SHARES[str(params['tie'])].format(**own)}"
+    terms = [("k", _size([n for _, n in inside]))]
+    lines = [
+        f"{best} = {dtype}(0)",
+        *nest(terms, [*load, f"{best} = {entry} if {better} else {best}"]),
+        f"{wins}, {first}, {last} = 0, {terms[0][1]}, 0",
+        *nest(terms, [*load, f"if {entry} == {best}:", *indented(count, 1)]),
+        *nest(terms, [*load, storing(names.stored[node], place, f"{dtype}({share})")]),
+    ]
+    return nest(kept, lines)
+
+
+def _flat(shape: Any) -> str:
+    """The position of an entry whose index is i0, i1, ..."""
+    parts = [Part(n, symbol(f"i{a}")) for a, n in enumerate(shape)]
+    return str(row_major(tuple(parts)))
+
+
 def _size(shape: Any) -> int:
     size = 1
     for extent in shape:
@@ -143,6 +185,7 @@ ALONE: dict[str, Callable[[Graph, Root, Names], list[str]]] = {
     "scatter_add": _scattered,
     "argmax": _found,
     "argmin": _found,
+    "winner_share": _shared,
 }
 
 
