@@ -61,6 +61,11 @@ class TapeProgram:
         self.graph, self.source, self.memory = graph, source, memory
         self._image, self._steps = image, steps
         self._inputs, self._outputs = places
+        known = [(k, p) for k, p in enumerate(self._inputs) if p is not None]
+        # Single numbers apart: where there are many, looking at shapes would be half of a call.
+        self._numbers = [(k, p.view, p.start) for k, p in known if not p.shape]
+        self._arrays = [(k, p) for k, p in known if p.shape]
+        self._words = [(p.view, p.start) for p in self._outputs if not p.shape]
         self._spares: list[Views] = []  # arenas that no call uses; taking one is atomic
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
@@ -72,19 +77,23 @@ class TapeProgram:
             If a position is outside of what it is a position in.
         """
         views = self._arena()
-        for place, value in zip(self._inputs, inputs, strict=True):
-            if place is None:
-                continue
-            if place.shape:
-                place.of(views)[...] = value
-            else:
-                views[place.view][place.start] = value
+        if len(inputs) != len(self._inputs):
+            raise ValueError(f"the graph has {len(self._inputs)} inputs, got {len(inputs)}")
+        for k, view, start in self._numbers:
+            views[view][start] = inputs[k]
+        for k, place in self._arrays:
+            place.of(views)[...] = inputs[k]
         for step in self._steps:
             step(views)
-        results = [p.of(views).copy() if p.shape else views[p.view][p.start] for p in self._outputs]
+        results = self._results(views)
         if self.memory.arena <= SPARE:
             self._spares.append(views)
         return results
+
+    def _results(self, views: Views) -> list[Any]:
+        if len(self._words) == len(self._outputs):
+            return [views[view][start] for view, start in self._words]
+        return [p.of(views).copy() if p.shape else views[p.view][p.start] for p in self._outputs]
 
     def _arena(self) -> Views:
         """One that holds the constants: nothing else is read before it is written."""
