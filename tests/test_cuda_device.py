@@ -12,6 +12,7 @@ from simulated_points import (
     outcome,
 )
 from simulated_programs import EXTRA, captured
+from simulated_sweeps import MODES, attempt, programs
 from test_cuda_points import STANDARD
 from test_fused import program_graphs, same
 
@@ -19,6 +20,7 @@ import calcbench as cb
 from calcbench.graph.interpreter import evaluate
 from calcbench.lower.cuda_points import prepare_cuda_points
 from calcbench.lower.cuda_program import prepare_cuda
+from calcbench.lower.sweep_encoding import is_straight
 
 
 pytestmark = pytest.mark.gpu
@@ -132,3 +134,13 @@ def test_a_position_outside_harms_no_other_point():
     got = prepare_cuda_points(graph)([np.eye(3), np.array([0, 5, 2])], 3)
     assert got.done.tolist() == [True, False, True]
     assert got.values[0][[0, 2]].tolist() == [1.0, 1.0]
+
+
+# --- direct sweeps -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_sweeps_agree_with_transformed_graphs(mode):
+    for name, graph, values, _ in programs():
+        if is_straight(graph):
+            assert "wrong" not in attempt(mode, graph, values, 1000), name

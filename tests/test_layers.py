@@ -62,8 +62,8 @@ lower/tape
 lower/cuda_errors
 lower/cuda_kernels lower/cuda_arrays
 lower/cuda_emission lower/cuda_runtime lower/cuda_static lower/cuda_point_kernel
-lower/cuda_program lower/cuda_point_emission
-lower/cuda_points
+lower/cuda_program lower/cuda_point_emission lower/cuda_sweep_texts lower/cuda_sweep_rows
+lower/cuda_points lower/cuda_sweeps
 lower/layout lower/shared
 lower/drivers
 lower/fused

@@ -100,7 +100,10 @@ def signature(kernel: Kernel) -> Any:
     return types.void(*[kind[::1] if is_array else kind for kind, is_array in kinds])
 
 
-_TYPES = {"float64": "float64", "float32": "float32", "int64": "int64", "bool": "boolean"}
+_TYPES = {
+    **{name: name for name in ("float64", "float32", "int64", "uint32", "uint8")},
+    "bool": "boolean",
+}
 
 
 def ptx_text(function: Any, kernel: Kernel, capability: tuple[int, int]) -> str:

@@ -1,0 +1,125 @@
+"""Run under NUMBA_ENABLE_CUDASIM=1: the direct sweeps of many points, against transforms.
+
+Prints one JSON object: program and mode -> what was wrong, or the events of its run.
+"""
+
+import json
+
+import numpy as np
+from cases import CASES
+from simulated_points import FEW, MANY, branches, spread
+from test_fused import same
+
+import calcbench as cb
+from calcbench.forward_mode.pushforward import jvp_graph
+from calcbench.graph.evaluation import GuardMiss, Plan
+from calcbench.graph.trees import leaves_of
+from calcbench.lower.cuda_sweeps import prepare_cuda_forward, prepare_cuda_reverse
+from calcbench.lower.sweep_encoding import is_straight
+from calcbench.reverse_mode.pullback import vjp_graph
+
+
+DIRECTIONS = 2
+
+
+def mixed(x, y, n, flag):
+    kinked = cb.relu(x - y) + np.abs(y) * n
+    return np.where(flag, x * y, kinked), np.stack([x, y, 2.0]), n + 1, x > y
+
+
+def narrow(x, y):
+    return np.sin(x) * y + np.exp(x * y) / y, x
+
+
+def switched(x):
+    return np.where(x > 0.5, np.sqrt(np.abs(x - 0.5)), 0.0 * x)
+
+
+EXTRA = {
+    "mixed dtypes": (mixed, (0.3, 0.4, 2, True), MANY),
+    "single precision": (narrow, (np.float32(0.3), np.float32(0.7)), MANY),
+    "leaves the path": (branches, (0.9995,), MANY),
+    "switched off": (switched, (0.5,), FEW),
+    "no dependence": (lambda x, y: (x * 2.0, np.floor(y)), (0.5, 0.6), FEW),
+}
+
+
+def programs():
+    for c in CASES:
+        values = [np.asarray(v)[()] for v in leaves_of(c.arguments)]
+        graph = cb.trace(c.function, *c.arguments)
+        if len(values) == len(graph.inputs):
+            yield c.name, graph, values, FEW
+    for name, (function, arguments, count) in EXTRA.items():
+        yield name, cb.trace(function, *arguments), list(arguments), count
+
+
+def drawn(graph, ids, count, *axes):
+    """One cotangent or tangent per point."""
+    rng = np.random.default_rng(0)
+    types = [graph.types[i] for i in ids]
+    return [rng.normal(size=(count, *axes, *t.shape)).astype(t.dtype) for t in types]
+
+
+def compare(got, alone, inputs, seeds, count):
+    """Every point is what the transformed graph makes of it alone."""
+    missed = 0
+    for k in range(count):
+        try:
+            wanted = alone([v[k][()] for v in inputs], [v[k] for v in seeds])
+        except GuardMiss:
+            missed += 1
+            assert not got.done[k]
+            continue
+        assert got.done[k]
+        for place, (a, b) in enumerate(zip([*got.values, *got.derivatives], wanted, strict=True)):
+            same(np.asarray(a[k]), np.asarray(b), 64, f"result {place}")
+    return missed
+
+
+def reverse(graph, wanted, inputs, count):
+    seeds = drawn(graph, [i for i in graph.outputs if graph.types[i].is_float], count)
+    program = prepare_cuda_reverse(graph, wanted)
+    got = program(inputs, seeds, count)
+    plan = Plan(vjp_graph(graph, wanted))
+    missed = compare(got, lambda x, ct: plan(*x, *[v[()] for v in ct]), inputs, seeds, count)
+    return {"events": [e.kind for e in program.events], "missed": missed}
+
+
+def forward(graph, wanted, inputs, count):
+    seeds = drawn(graph, [graph.inputs[p] for p in wanted], count, DIRECTIONS)
+    program = prepare_cuda_forward(graph, wanted)
+    got = program(inputs, seeds, count)
+    plan, own = Plan(jvp_graph(graph, wanted)), len(graph.outputs)
+
+    def alone(x, dx):
+        each = [plan(*x, *[v[d][()] for v in dx]) for d in range(DIRECTIONS)]
+        return [*each[0][:own], *map(np.stack, zip(*[e[own:] for e in each], strict=True))]
+
+    missed = compare(got, alone, inputs, seeds, count)
+    return {"events": [e.kind for e in program.events], "missed": missed}
+
+
+MODES = {"forward": forward, "reverse": reverse}
+
+
+def attempt(mode, graph, values, count):
+    wanted = [p for p, i in enumerate(graph.inputs) if graph.types[i].is_float]
+    try:
+        return MODES[mode](graph, wanted, spread(values, count), count)
+    except Exception as error:
+        return {"wrong": f"{type(error).__name__}: {error}"[:500]}
+
+
+def main():
+    found = {
+        f"{name} {mode}": attempt(mode, graph, values, count)
+        for name, graph, values, count in programs()
+        if is_straight(graph)
+        for mode in MODES
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The direct sweeps on CUDA, one thread a point: in the simulator, and as machine code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cuda_points import black_scholes
+from test_cuda_static import needs_compiler
+
+import calcbench as cb
+from calcbench.lower.cuda_static import CAPABILITIES, kernel_records
+from calcbench.lower.cuda_sweep_texts import (
+    forward_module,
+    forward_parameters,
+    reverse_module,
+    reverse_parameters,
+    sweep_kernel,
+)
+from calcbench.lower.forward_sweep import ForwardSweep
+from calcbench.lower.reverse_sweep import ReverseSweep
+from calcbench.lower.sweep_texts import downward, pushing, upward
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    """What the programs did: one process for all, as the simulator is chosen when Numba loads."""
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, str(here / "simulated_sweeps.py")],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_point_agrees_with_the_transformed_graph(simulated):
+    assert len(simulated) > 50
+    assert {n: o["wrong"] for n, o in simulated.items() if "wrong" in o} == {}
+
+
+def test_a_sweep_is_one_launch_between_uploads_and_downloads(simulated):
+    done = {name: found for name, found in simulated.items() if "events" in found}
+    for name, found in done.items():
+        assert found["events"].count("launch") == 1, name
+        first, last = found["events"].index("launch"), found["events"][::-1].index("launch")
+        assert "download" not in found["events"][:first], name
+        assert "upload" not in found["events"][len(found["events"]) - last :], name
+
+
+def test_points_that_leave_the_path_are_told(simulated):
+    assert simulated["leaves the path forward"]["missed"] > 0
+    assert simulated["leaves the path reverse"]["missed"] > 0
+
+
+# --- texts and machine code ----------------------------------------------------------------------
+
+
+def greeks():
+    return cb.trace(black_scholes, 100.0, 95.0, 1.0, 0.03, 0.2)
+
+
+def reverse_source(sweep, steps):
+    dtype = sweep.dtype.name
+    loops = upward(steps, dtype), downward(steps, dtype, sweep.masked)
+    return reverse_module(*loops, dtype, False), reverse_parameters(dtype)
+
+
+def forward_source(sweep, steps):
+    dtype = sweep.dtype.name
+    loop = pushing(steps, dtype, sweep.masked)
+    return forward_module(loop, dtype, False), forward_parameters(dtype)
+
+
+MODES = {"reverse": (ReverseSweep, reverse_source), "forward": (ForwardSweep, forward_source)}
+
+
+def test_slots_of_threads_lie_side_by_side():
+    sweep = ReverseSweep(greeks(), range(5), vectorised=False)
+    source, _ = reverse_source(sweep, frozenset(sweep.code.steps))
+    assert "x = f8[i * threads + thread]" in source
+    assert "g8[first * threads + thread] = g8[first * threads + thread] + a" in source
+
+
+@needs_compiler
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda c: f"sm_{c[0]}{c[1]}")
+@pytest.mark.parametrize("name", MODES)
+def test_the_sweeps_of_black_scholes_spill_nothing(name, capability):
+    make, source_of = MODES[name]
+    sweep = make(greeks(), range(5), vectorised=False)
+    source, parameters = source_of(sweep, frozenset(sweep.code.steps))
+    kernel = sweep_kernel(name, parameters, source)
+    (record,) = kernel_records(source, [kernel], capability)
+    assert not record.spills, record
+    assert 0 < record.registers <= 128
+
+
+@pytest.mark.deep
+@needs_compiler
+@pytest.mark.parametrize("name", MODES)
+def test_the_kernels_of_all_programs_spill_nothing(name):
+    make, source_of = MODES[name]
+    sweep = make(cb.trace(np.sin, 1.0), (0,), vectorised=False)
+    source, parameters = source_of(sweep, sweep.known)
+    (record,) = kernel_records(source, [sweep_kernel(name, parameters, source)], (8, 0))
+    assert not record.spills, record
+
+
+def test_single_precision_has_arrays_of_its_own():
+    dtypes = {p.name: p.dtype for p in reverse_parameters("float32")}
+    assert (dtypes["XF"], dtypes["GX"], dtypes["code"]) == ("float32", "float32", "uint32")
