@@ -99,6 +99,12 @@ def numbering() -> Numbering:
 
 
 @lru_cache(maxsize=8)
+def case_facts(numbering: Numbering) -> np.ndarray:
+    """Per case its family, whether it is rare, and how many params it has."""
+    return np.array([(c.family, c.is_rare, len(c.params)) for c in numbering.cases], np.int64)
+
+
+@lru_cache(maxsize=8)
 def number_rows(rows: Sequence[Primitive]) -> Numbering:
     """Cases of all rows that are elementwise, sorted by name: the order of imports is no matter."""
     ordered = sorted(rows, key=lambda row: row.name)

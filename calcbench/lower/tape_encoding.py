@@ -11,7 +11,7 @@ import numpy as np
 from calcbench.graph.elementwise import convert
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import INPUT
-from calcbench.lower.opcodes import ANY_FAMILY, FAMILIES, FOLDING_MOVES, Case, Numbering
+from calcbench.lower.opcodes import ANY_FAMILY, FAMILIES, FOLDING_MOVES, Case, Numbering, case_facts
 from calcbench.lower.tape_columns import Columns
 from calcbench.lower.tape_values import Values
 
@@ -37,6 +37,7 @@ class Encoder:
 
     def __init__(self, graph: Graph, numbering: Numbering) -> None:
         self.graph, self.numbering = graph, numbering
+        self.facts: list[list[int]] = case_facts(numbering).tolist()
         self.columns = Columns(graph, numbering)
         self.values = Values(graph, self.columns)
         self.aux: list[int] = []
@@ -53,7 +54,7 @@ class Encoder:
     def _scalar_keys(self) -> np.ndarray:
         keys: np.ndarray = self.values.home[self.columns.operands[self.scalars]]
         cases = self.numbering.cases
-        has_params = np.array([bool(case.params) for case in cases], np.bool_)
+        has_params = case_facts(self.numbering)[:, 2] > 0
         number = self.columns.case[self.scalars]
         for place in np.flatnonzero(has_params[number]).tolist():
             operands = self.graph.nodes[self.scalars[place]].operands
@@ -129,7 +130,8 @@ class Encoder:
         case = self.numbering.cases[number]
         keys = [self.values.key(i) for i in node.operands] + self._params(index, case)
         steps = sum((i not in self.values.blocks) << k for k, i in enumerate(node.operands))
-        more = {"steps": steps, "family": case.family, "rare": case.is_rare}
+        family, rare, _ = self.facts[number]
+        more = {"steps": steps, "family": family, "rare": rare}
         self.emit(number, [index, *keys], int(self.type(index).size), **more)
 
 

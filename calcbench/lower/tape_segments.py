@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calcbench.lower.opcodes import ANY_FAMILY
+from calcbench.lower.opcodes import ANY_FAMILY, case_facts
 from calcbench.lower.tape_encoding import Encoder
 from calcbench.lower.tape_texts import NARROW, narrow_numbers
 
@@ -53,7 +53,7 @@ class Assembly(NamedTuple):
 
 def assemble(encoder: Encoder, words: np.ndarray) -> Assembly:
     """All instructions in order, keys replaced by their words."""
-    facts = np.array([(case.family, case.is_rare) for case in encoder.numbering.cases])
+    facts = case_facts(encoder.numbering)[:, :2]
     records = np.array(encoder.records, np.int64).reshape(-1, 12)
     callouts = np.array(encoder.callouts, np.int64)
     is_long = _in_long_runs(encoder.scalars, np.concatenate([records[:, 0], callouts]))
