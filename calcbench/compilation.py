@@ -17,7 +17,7 @@ from calcbench.graph.paths import Arguments, Path, Paths, prepare
 from calcbench.lower.engines import Options, Runner
 from calcbench.lower.memory import MemoryPlan
 from calcbench.programs import inlined, result_tree
-from calcbench.shortcuts import MISS, Shortcut, shortcut
+from calcbench.shortcuts import MISS, Shortcut, finisher, shortcut
 
 
 MOST_SHORTCUTS = 4  # the types and branches that one loop goes through
@@ -82,7 +82,8 @@ class Compiled:
         arguments = prepare(args, kwargs, (), self.paths.roots)
         path, results = self._run(arguments)
         self.last = path
-        found = shortcut(path, arguments, self.paths)
+        finish = finisher(path)
+        found = shortcut(path, arguments, self.paths, path.built.runner, finish)
         if found is not None:
             self._prefer(found)
         return result_tree(path.trace, results)

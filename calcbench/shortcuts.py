@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,10 +25,17 @@ class Shortcut(NamedTuple):
     take: Callable[[tuple[Any, ...]], Any]
 
 
-def shortcut(path: Path, arguments: Arguments, paths: Paths) -> Shortcut | None:
+def shortcut(
+    path: Path,
+    arguments: Arguments,
+    paths: Paths,
+    runner: Callable[[Any], Any],
+    finish: Callable[[Any], Any],
+) -> Shortcut | None:
     """A short way to the path; None if it needs the long one.
 
-    It repeats what the long way checks: types, convention, environment and guards.
+    It repeats what the long way checks: types, convention, environment and guards. `runner` takes
+    the arguments and what the function captured, `finish` makes the call's result of what it gives.
     """
     structure, kinds, _, convention = arguments.key
     plain = structure[2][0] == (tuple, None, (LEAF,) * len(kinds)) and not structure[2][1][2]
@@ -36,8 +44,7 @@ def shortcut(path: Path, arguments: Arguments, paths: Paths) -> Shortcut | None:
         return None
     shapes, dtypes = zip(*kinds, strict=True) if kinds else ((), ())
     count, has_numbers = len(kinds), () in shapes
-    runner, unchanged = path.built.runner, path.environment.is_unchanged
-    single = path.trace.structure == LEAF
+    unchanged = path.environment.is_unchanged
     captures = path.capture_values if path.trace.captures else None
 
     def take(args: tuple[Any, ...]) -> Any:
@@ -57,6 +64,13 @@ def shortcut(path: Path, arguments: Arguments, paths: Paths) -> Shortcut | None:
             results = runner([*args, *captures()] if captures else args)
         except GuardMiss:
             return MISS
-        return results[0] if single else result_tree(path.trace, results)
+        return finish(results)
 
     return Shortcut(path, take)
+
+
+def finisher(path: Path) -> Callable[[Any], Any]:
+    """What makes the function's result of its leaves."""
+    if path.trace.structure == LEAF:
+        return itemgetter(0)
+    return lambda results: result_tree(path.trace, results)
