@@ -10,7 +10,7 @@ import numpy as np
 from calcbench.graph.ir import Graph
 from calcbench.lower.compiler import check_process, load
 from calcbench.lower.memory import MemoryPlan
-from calcbench.lower.sweep_code import PASSES, RECORD, Sweep, Words, operations, run, shares_of
+from calcbench.lower.sweep_code import PASSES, RECORD, Loop, Sweep, Words, operations, shares_of
 from calcbench.lower.sweep_texts import pushing
 
 
@@ -39,6 +39,9 @@ class ForwardSweep(Sweep):
         words[:, 1], words[:, 2:5] = self.place[code.result], self.place[code.operands]
         words[:, 5:7], words[:, 7] = self.place[targets], there
         self.words = words.reshape(-1)
+        self._loop = Loop(self.kernel, self.words)
+        self._inputs = self.cells(graph.inputs, self.inputs)
+        self._outputs = self.cells(self.whole.outputs, self.outputs)
 
     def _placed(self) -> tuple[np.ndarray, int, int]:
         """New places, of which the first have tangents: wanted inputs, and results in turn."""
@@ -76,7 +79,8 @@ class ForwardSweep(Sweep):
         """
         check_process()
         words = Words(self.image.copy())
-        self.load_inputs(words, self.inputs, inputs)
+        for cells, value in zip(self._inputs, inputs, strict=True):
+            cells.write(words, value)
         count = len(tangents[0]) if tangents else 1
         pushed = Words(np.zeros(self.tangents * count, np.int64))
         live = np.zeros(self.count if self.masked else 1, np.uint8)
@@ -85,9 +89,10 @@ class ForwardSweep(Sweep):
             where = self.inputs[position]
             own[where] = np.moveaxis(tangent, 0, -1)
             live[where if self.masked else 0] = 1
-        run(self.kernel, self.words, False, count, *words.views, *pushed.views[:2], live)
-        outputs = self.read_outputs(words, self.outputs)
-        return [*outputs, *[self._tangent(own, n) for n in self.floats]]
+        self._loop.upward(count, *words.views, *pushed.views[:2], live)
+        outputs = [cells.read(words) for cells in self._outputs]
+        self.check_guards(outputs[len(self.graph.outputs) :])
+        return [*outputs[: len(self.graph.outputs)], *[self._tangent(own, n) for n in self.floats]]
 
     def _tangent(self, own: np.ndarray, output: int) -> np.ndarray:
         varied = self.varied[self.code.outputs[output]]

@@ -10,7 +10,16 @@ import numpy as np
 from calcbench.graph.ir import Graph
 from calcbench.lower.compiler import check_process, load
 from calcbench.lower.memory import MemoryPlan
-from calcbench.lower.sweep_code import PASSES, RECORD, Sweep, Words, operations, run, shares_of
+from calcbench.lower.sweep_code import (
+    PASSES,
+    RECORD,
+    Cells,
+    Loop,
+    Sweep,
+    Words,
+    operations,
+    shares_of,
+)
 from calcbench.lower.sweep_texts import downward, upward
 
 
@@ -45,6 +54,13 @@ class ReverseSweep(Sweep):
             outputs=self.result_bytes(),
             program=self.words.nbytes + 16 * count,
         )
+        self._up, self._down = Loop(self.up, self.words), Loop(self.down, self.words)
+        self._inputs = self.cells(graph.inputs, self.code.inputs)
+        self._outputs = self.cells(self.whole.outputs, self.code.outputs)
+        targets = [self.code.inputs[p] for p in self.wanted]
+        self._targets = [Cells(t, self.dtype) for t in targets]
+        self._missed = [None if self.reached[t].all() else ~self.reached[t] for t in targets]
+        self._seeds = self._distinct_seeds()
 
     def _encoded(self) -> tuple[np.ndarray, np.ndarray]:
         """The instructions, and which places a result depends on by a derivative."""
@@ -60,6 +76,13 @@ class ReverseSweep(Sweep):
         words[:, 7] = operations(self.down, code.steps, code.step, False) * alive
         return words.reshape(-1), reached & varied
 
+    def _distinct_seeds(self) -> list[Cells] | None:
+        """Where cotangents of results are stored; None if a place has two, which add up."""
+        flat = np.concatenate([p.reshape(-1) for p in self.seeds])
+        if len(np.unique(flat)) < len(flat):
+            return None
+        return [Cells(p, self.dtype) for p in self.seeds]
+
     def __call__(self, inputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """The outputs, then the cotangent of each wanted input.
 
@@ -71,19 +94,40 @@ class ReverseSweep(Sweep):
             If the inputs do not take the recorded path.
         """
         check_process()
-        words = Words(self.image.copy())
-        self.load_inputs(words, self.code.inputs, inputs)
-        run(self.up, self.words, False, *words.views)
-        outputs = self.read_outputs(words, self.code.outputs)
-        passed = Words(self.neutral.copy())
-        live = np.zeros(len(self.neutral) if self.masked else 1, np.uint8)
-        own = passed.of(self.dtype)
-        for places, cotangent in zip(self.seeds, cotangents, strict=True):
-            np.add.at(own, places, cotangent)
-            live[places if self.masked else 0] = 1
-        run(self.down, self.words, True, *words.views, *passed.views[:2], live)
-        targets = [self.code.inputs[p] for p in self.wanted]
-        return [
-            *outputs,
-            *[np.where(self.reached[t], own[t], own.dtype.type(0))[()] for t in targets],
-        ]
+        room = self.idle.pop() if self.idle else self._room()
+        words, passed, live = room
+        for cells, value in zip(self._inputs, inputs, strict=True):
+            cells.write(words, value)
+        self._up.upward(*words.views)
+        outputs = [cells.read(words) for cells in self._outputs]
+        self.check_guards(outputs[len(self.graph.outputs) :])
+        passed.words[:] = self.neutral
+        self._seed(passed, live, cotangents)
+        self._down.downward(*words.views, *passed.views[:2], live)
+        found = [self._taken(n, passed) for n in range(len(self._targets))]
+        self.idle.append(room)
+        return [*outputs[: len(self.graph.outputs)], *found]
+
+    def _room(self) -> tuple[Words, Words, np.ndarray]:
+        count = len(self.neutral)
+        live = np.zeros(count if self.masked else 1, np.uint8)
+        return Words(self.image.copy()), Words(self.neutral.copy()), live
+
+    def _seed(self, passed: Words, live: np.ndarray, cotangents: Sequence[Any]) -> None:
+        if self._seeds is None:
+            for places, cotangent in zip(self.seeds, cotangents, strict=True):
+                np.add.at(passed.of(self.dtype), places, cotangent)
+        else:
+            for cells, cotangent in zip(self._seeds, cotangents, strict=True):
+                cells.write(passed, cotangent)
+        if self.masked:
+            live[:] = 0
+            for places in self.seeds:
+                live[places] = 1
+
+    def _taken(self, target: int, passed: Words) -> Any:
+        """The cotangent of a wanted input: exactly 0 where no result depends on it."""
+        found, missed = self._targets[target].read(passed), self._missed[target]
+        if missed is None:
+            return found
+        return np.where(missed, self.dtype.type(0), found)[()]

@@ -34,6 +34,37 @@ class Words:
         return self.views[VIEWS[dtype.name]][:: 8 // dtype.itemsize]
 
 
+class Cells:
+    """Where the entries of one value lie: read and written as a slice where they lie in a row."""
+
+    def __init__(self, places: np.ndarray, dtype: np.dtype) -> None:
+        self.view, self.shape = VIEWS[dtype.name], places.shape
+        self.where: Any = _in_a_row(places * (8 // dtype.itemsize))
+
+    def write(self, words: Words, value: Any) -> None:
+        """Store a value of the same shape."""
+        is_row = isinstance(self.where, slice)
+        words.views[self.view][self.where] = np.reshape(value, -1) if is_row else value
+
+    def read(self, words: Words) -> Any:
+        """A fresh array, or a NumPy scalar."""
+        if isinstance(self.where, slice):
+            return words.views[self.view][self.where].copy().reshape(self.shape)
+        return words.views[self.view][self.where]
+
+
+def _in_a_row(places: np.ndarray) -> Any:
+    """The places as one number, or as a slice if they are evenly spaced, or as they are."""
+    if not places.ndim:
+        return int(places)
+    flat = places.reshape(-1)
+    if len(flat) < 2:
+        return places
+    step = int(flat[1] - flat[0])
+    even = step > 0 and np.array_equal(np.diff(flat), np.full(len(flat) - 1, step))
+    return slice(int(flat[0]), int(flat[-1]) + 1, step) if even else places
+
+
 class Sweep:
     """What both sweeps share: places, kernels, constants, inputs and guards."""
 
@@ -46,6 +77,7 @@ class Sweep:
         self.masked = any(step.is_masked for step in self.code.steps)
         self.known = known_steps(self.code.steps, self.dtype, vectorised)
         self.floats = [n for n, i in enumerate(graph.outputs) if graph.types[i].is_float]
+        self.idle: list[Any] = []  # memory of finished runs, taken again by whoever comes
 
     def image_of(self, count: int, place: np.ndarray) -> np.ndarray:
         """Words that hold the constants, 0 elsewhere."""
@@ -54,24 +86,20 @@ class Sweep:
             words.of(array.dtype)[place[at]] = array
         return words.words
 
+    def cells(self, nodes: Sequence[int], places: Sequence[np.ndarray]) -> list[Cells]:
+        """Where the values of some nodes lie."""
+        types = [self.graph.types[i] for i in nodes]
+        return [Cells(p, t.dtype) for p, t in zip(places, types, strict=True)]
+
     def result_bytes(self) -> int:
+        """Bytes of the function's results."""
         return sum(byte_size(self.graph.types[i]) for i in self.graph.outputs)
 
-    def load_inputs(
-        self, words: Words, places: Sequence[np.ndarray], inputs: Sequence[Any]
-    ) -> None:
-        for where, node, value in zip(places, self.graph.inputs, inputs, strict=True):
-            words.of(self.graph.types[node].dtype)[where] = value
-
-    def read_outputs(self, words: Words, places: Sequence[np.ndarray]) -> list[Any]:
-        """The outputs, once every guard holds."""
-        types = [self.graph.types[i] for i in self.whole.outputs]
-        values = [words.of(t.dtype)[p] for t, p in zip(types, places, strict=True)]
-        count = len(self.graph.outputs)
-        for guard, value in zip(self.graph.guards, values[count:], strict=True):
+    def check_guards(self, values: Sequence[Any]) -> None:
+        """GuardMiss unless the values of all guards are as recorded."""
+        for guard, value in zip(self.graph.guards, values, strict=True):
             if not np.array_equal(value, guard.expected.array):
                 raise GuardMiss
-        return values[:count]
 
 
 def known_steps(steps: Sequence[Step], dtype: np.dtype, vectorised: bool) -> frozenset[Step]:
@@ -94,13 +122,26 @@ def operations(kernel: Kernel, steps: Sequence[Step], step: np.ndarray, plain: b
     return np.array(numbers, np.int64)[step] if numbers else np.zeros(0, np.int64)
 
 
-def run(kernel: Kernel, code: np.ndarray, downward: bool, *arguments: Any) -> None:
-    """All instructions, in slices between which Ctrl-C is answered."""
-    function = getattr(load(kernel.source), kernel.name)
-    count = len(code) // RECORD
-    starts = range(0, count, SLICE)
-    for start in reversed(starts) if downward else starts:
-        if function(code, start, min(start + SLICE, count), *arguments) != -1:
+class Loop:
+    """A kernel on one program: all instructions, in slices between which Ctrl-C is answered."""
+
+    def __init__(self, kernel: Kernel, code: np.ndarray) -> None:
+        self.function = getattr(load(kernel.source), kernel.name)
+        self.code, self.count = code, len(code) // RECORD
+
+    def upward(self, *arguments: Any) -> None:
+        """From the first instruction to the last."""
+        for start in range(0, self.count, SLICE):
+            self._slice(start, arguments)
+
+    def downward(self, *arguments: Any) -> None:
+        """From the last slice to the first."""
+        for start in reversed(range(0, self.count, SLICE)):
+            self._slice(start, arguments)
+
+    def _slice(self, start: int, arguments: tuple[Any, ...]) -> None:
+        stop = min(start + SLICE, self.count)
+        if self.function(self.code, start, stop, *arguments) != -1:
             raise EngineError("the sweep's kernel has no case for an operation; please report this")
 
 
