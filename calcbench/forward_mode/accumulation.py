@@ -32,12 +32,12 @@ def push(code, low, high, directions, f8, f4, i8, b1, d8, d4, live):
         @x = @F[@i]
         @y = @F[@j]
         @w = @F[@k]
+        @MASKS
         if op > @LAST:
             @OTHERS
             at += EIGHT
             continue
-        @MASKS
-        @CASES
+        @ARITHMETIC@CASES
         @F[@z] = @r
         terms = code[at + SEVEN]
         if terms != NONE:
@@ -47,6 +47,17 @@ def push(code, low, high, directions, f8, f4, i8, b1, d8, d4, live):
         at += EIGHT
     return -1
 '''
+
+# Sums, differences and products are all computed, and one is chosen without a branch: which of them
+# comes next is what a processor guesses wrong most often.
+PUSH_ARITHMETIC = """
+if op < FOUR:
+    linear = @x + @y if op == ONE else @x - @y
+    @r = linear if op < THREE else @x * @y
+    p = @y if op == THREE else @UNIT
+    q = -@UNIT if op == TWO else @UNIT
+    q = @x if op == THREE else q
+el"""
 
 COMBINE = """
 if terms == THREE:

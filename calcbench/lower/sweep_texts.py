@@ -31,15 +31,20 @@ class Kernel(NamedTuple):
 @lru_cache(maxsize=32)
 def upward(steps: frozenset[Step], dtype: str) -> Kernel:
     """The kernel that computes values."""
-    return _kernel("run", reverse.UPWARD, {s.plain for s in steps}, dtype, _value)
+    known = {s.plain for s in steps}
+    return _kernel(
+        "run", reverse.UPWARD, known, dtype, _value, arithmetic=reverse.UPWARD_ARITHMETIC
+    )
 
 
 @lru_cache(maxsize=32)
 def downward(steps: frozenset[Step], dtype: str, masked: bool) -> Kernel:
     """The kernel that passes cotangents down."""
     known = {s for s in steps if s.shares and s.result == dtype and (masked or not s.is_masked)}
-    frame = reverse.DOWNWARD.replace("@PASS", _within(_pass(masked), 8))
-    return _kernel("pull", frame, known, dtype, _passed, masked)
+    passed = reverse.PASS_MASKED if masked else reverse.PASS
+    frame = reverse.DOWNWARD.replace("@PASS", _within(passed, 8))
+    arithmetic = reverse.DOWNWARD_ARITHMETIC.replace("@PASS", _within(passed, 4))
+    return _kernel("pull", frame, known, dtype, _passed, masked, arithmetic)
 
 
 @lru_cache(maxsize=32)
@@ -48,11 +53,7 @@ def pushing(steps: frozenset[Step], dtype: str, masked: bool) -> Kernel:
     known = {s for s in steps if masked or not s.is_masked}
     combine = forward.COMBINE_MASKED if masked else forward.COMBINE
     frame = forward.PUSH.replace("@COMBINE", _within(combine, 12))
-    return _kernel("push", frame, known, dtype, _pushed, masked)
-
-
-def _pass(masked: bool) -> str:
-    return reverse.PASS_MASKED if masked else reverse.PASS
+    return _kernel("push", frame, known, dtype, _pushed, masked, forward.PUSH_ARITHMETIC)
 
 
 def _kernel(
@@ -62,9 +63,16 @@ def _kernel(
     dtype: str,
     case: Callable[[Step, str], list[str]],
     masked: bool = False,
+    arithmetic: str = "",
 ) -> Kernel:
-    """A frame with a case a step; those whose results have other dtypes than the kernel's last."""
-    ordered = sorted(steps, key=lambda s: (s.result != dtype, s))
+    """A frame with a case a step; those whose results have other dtypes than the kernel's last.
+
+    Where a program has additions, subtractions and products, they come first, and `arithmetic` is
+    the text for all three.
+    """
+    ordered = sorted(steps, key=lambda s: (s.result != dtype, _rank(s, dtype), s))
+    if [_rank(s, dtype) for s in ordered[:4]] == [0, 1, 2, 3]:
+        frame = frame.replace("@ARITHMETIC", _within(arithmetic, 8))
     cases = [(n, "\n".join(case(step, dtype))) for n, step in enumerate(ordered, 1)]
     last = sum(step.result == dtype for step in ordered)
     masks = "on_p = on_q = True" if masked else ""
@@ -72,11 +80,18 @@ def _kernel(
     text = text.replace(
         "@OTHERS", _within(switch(cases[last:]) if cases[last:] else "return -2", 12)
     )
+    text = text.replace("@ARITHMETIC", "")
     text = _in_dtype(text.replace("@LAST", str(last)).replace("@MASKS", masks), dtype)
     numbers = {step: n for n, step in enumerate(ordered, 1)}
     for step, number in list(numbers.items()):
         numbers.setdefault(step.plain, number)
     return Kernel("\n".join([_CONSTANTS, library(text, "@jit"), text]), name, numbers)
+
+
+def _rank(step: Step, dtype: str) -> int:
+    """0, 1, 2 for the arithmetic of the kernel's dtype, 3 for all others."""
+    names = ("add", "subtract", "multiply")
+    return names.index(step.row) if step.row in names and step.result == dtype else len(names)
 
 
 def _within(text: str, depth: int) -> str:
@@ -90,6 +105,7 @@ def _in_dtype(text: str, dtype: str) -> str:
     words |= {name: scale + name for name in ("i", "j", "k", "z", "first", "second")}
     views = {letter.upper(): VIEWS[dtype].replace("f", letter) for letter in "fgd"}
     words |= {"r": RESULTS[dtype], "ZERO": _number("0.0", dtype), "S": scale, **views}
+    words |= {"UNIT": _number("1.0", dtype)}
     return re.sub(r"@(\w+)", lambda match: words.get(match[1], match[0]), text)
 
 

@@ -24,9 +24,10 @@ def run(code, low, high, f8, f4, i8, b1):
         z = np.uint64(code[at + ONE])
         i = np.uint64(code[at + TWO])
         j = np.uint64(code[at + THREE])
-        k = np.uint64(code[at + FOUR])
         @x = @F[@i]
         @y = @F[@j]
+        @ARITHMETIC
+        k = np.uint64(code[at + FOUR])
         @w = @F[@k]
         if op > @LAST:
             @OTHERS
@@ -37,6 +38,16 @@ def run(code, low, high, f8, f4, i8, b1):
         at += EIGHT
     return -1
 '''
+
+# Sums, differences and products are all computed, and one is chosen without a branch: which of them
+# comes next is what a processor guesses wrong most often.
+UPWARD_ARITHMETIC = """
+if op < FOUR:
+    linear = @x + @y if op == ONE else @x - @y
+    @F[@z] = linear if op < THREE else @x * @y
+    at += EIGHT
+    continue
+"""
 
 # `live` says per value whether anything arrived that counts: what a row switches off adds exactly
 # 0, even where a partial further down is infinite. Programs without such rows have a plain kernel.
@@ -54,20 +65,30 @@ def pull(code, low, high, f8, f4, i8, b1, g8, g4, live):
         z = np.uint64(code[at + ONE])
         i = np.uint64(code[at + TWO])
         j = np.uint64(code[at + THREE])
-        k = np.uint64(code[at + FOUR])
         first = np.uint64(code[at + FIVE])
         second = np.uint64(code[at + SIX])
         @x = @F[@i]
         @y = @F[@j]
+        ct = @G[@z]
+        @MASKS
+        @ARITHMETIC
+        k = np.uint64(code[at + FOUR])
         @w = @F[@k]
         @r = @F[@z]
-        ct = @G[@z]
         a = b = @ZERO
-        @MASKS
         @CASES
         @PASS
     return -1
 '''
+
+DOWNWARD_ARITHMETIC = """
+if op < FOUR:
+    a = @y * ct if op == THREE else ct
+    b = -ct if op == TWO else ct
+    b = @x * ct if op == THREE else b
+    @PASS
+    continue
+"""
 
 PASS = """
 @G[@first] = @G[@first] + a
