@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cached_property, wraps
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from calcbench.batches import Batches
 from calcbench.graph.arraytype import GraphError, as_array
 from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
@@ -47,9 +47,13 @@ class Compiled:
         self.options = options
         self.paths = Paths(function, self._build, generic=False)
         self.last: Path | None = None
-        self.batches = Batches(function, options)
         self._shortcuts: tuple[Shortcut, ...] = ()
         wraps(function, updated=())(self)
+
+    @cached_property
+    def batches(self) -> Any:
+        """What `batch` has recorded. Loaded when it is asked for: modules for CUDA come with it."""
+        return import_module("calcbench.batches").Batches(self.function, self.options)
 
     @property
     def engine(self) -> str:

@@ -189,6 +189,33 @@ def test_a_fresh_process_compiles_nothing(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_code_from_disk_is_read_without_numbas_compiler(folder: Path) -> None:
+    """Half a second; a product lets Numba fill its registries, as it checks SciPy's BLAS then."""
+    names = ["numba.np.arraymath", "scipy.linalg"]
+    loaded = f"import sys\nprint(*(name in sys.modules for name in {names}))"
+    product = "@jit\ndef total(x):\n    return np.dot(x, x)\n"
+    for source, expected in ((SOURCE, "False False"), (product, "True True")):
+        script = FRESH.replace(repr(SOURCE), repr(source))
+        run_python(script)
+        assert run_python(script + loaded).splitlines()[1] == expected
+
+
+def test_what_was_read_from_disk_is_called_by_what_is_compiled(folder: Path) -> None:
+    """Its library is linked, and later types are compiled in the same process."""
+    other = "@jit\ndef twice(x):\n    return 2.0 * total(x)\n"
+    script = (
+        FRESH
+        + f"""
+from calcbench.lower.compiler import load
+first = total.module
+twice = load(f"from {{first.name}} import total\\n" + {other!r}, (first,)).twice
+print(twice(np.arange(5.0)), twice(np.arange(5)), total(np.arange(5)))
+"""
+    )
+    run_python(FRESH)
+    assert run_python(script).splitlines() == ["5.0 1 0", "10.0 10.0 5.0"]
+
+
 def test_processes_that_write_at_once_are_all_right(folder: Path) -> None:
     command = [sys.executable, "-c", FRESH]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]

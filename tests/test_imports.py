@@ -36,6 +36,19 @@ def test_import_loads_no_heavy_library() -> None:
     assert loaded_after("import calcbench") == set()
 
 
+def test_a_first_gradient_loads_what_it_needs() -> None:
+    """The fused engine and what is for CUDA wait until they are asked for."""
+    program = "calcbench.compile(calcbench.grad(lambda x: x * x))(2.0)"
+    report = f"import calcbench, sys\n{program}\nprint(*(m for m in sys.modules if 'lower' in m))"
+    done = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    )
+    loaded = {name.rsplit(".", 1)[1] for name in done.stdout.split()}
+    assert "tape" in loaded
+    assert not {"fused", "emission"} & loaded
+    assert not [name for name in loaded if name.startswith("cuda")]
+
+
 def test_looking_around_loads_no_heavy_library() -> None:
     assert loaded_after("import calcbench; dir(calcbench); calcbench.__all__") == set()
 

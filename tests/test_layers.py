@@ -64,7 +64,7 @@ lower/cuda_kernels lower/cuda_arrays
 lower/cuda_emission lower/cuda_runtime lower/cuda_static lower/cuda_point_kernel
 lower/cuda_program lower/cuda_point_emission lower/cuda_sweep_texts lower/cuda_sweep_rows
 lower/cuda_points lower/cuda_sweeps
-lower/layout lower/shared
+lower/layout lower/shared lower/parts
 lower/drivers
 lower/fused
 lower/engines
@@ -102,7 +102,7 @@ LIBRARIES = {
     "cuda": (r"lower/cuda_.*", NOWHERE),  # what numba-cuda brings: the linker, and DLPack
     "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
     # The lazy names, the engines loaded on demand, generated modules; elsewhere it would hide one.
-    "importlib": (r"calcbench|delegation|lower/(compiler|engines)",) * 2,
+    "importlib": (r"calcbench|compilation|delegation|lower/(compiler|engines)",) * 2,
 }
 LAZY = {"scipy", "sympy", "numba", "matplotlib", "cuda"}  # too slow to load for `import calcbench`
 BANNED_NAMES = {"utils", "helpers", "misc", "common"}

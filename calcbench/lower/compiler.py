@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -45,6 +45,7 @@ inline = numba.njit(**options, no_cpython_wrapper=True, cache=True, forceinline=
 """
 MOST_FUNCTIONS = 256  # that one function calls
 CAPACITY = 256  # modules held by this process; compiled code is not small
+_PRODUCT = "np.dot("  # Numba checks SciPy's BLAS, which this calls, when it fills its registries
 _FIXED_TIME = 946684800  # 2000-01-01: older releases of Numba compare the time of the file
 
 
@@ -124,8 +125,12 @@ class Module:
         path = self.folder / f"{self.name}.py"
         path.write_text(PREAMBLE + self.source, encoding="utf-8")
         os.utime(path, (_FIXED_TIME, _FIXED_TIME))
-        module = _imported(self.name, path)
-        return {k: v for k, v in vars(module).items() if _is_entry(v, self.name)}
+        with cache.beside_files():
+            module = _imported(self.name, path)
+            found = {k: v for k, v in vars(module).items() if _is_entry(v, self.name)}
+            if _PRODUCT not in self.source:
+                _read_quickly(found.values())
+        return found
 
     def publish(self) -> None:
         """Keep what was compiled since the last time, for later processes."""
@@ -236,8 +241,7 @@ def _module(source: str, imports: tuple[Module, ...]) -> Module:
 def _imported(name: str, path: Path) -> ModuleType:
     spec: Any = importlib.util.spec_from_file_location(name, path)
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    with cache.beside_files():
-        spec.loader.exec_module(module)
+    spec.loader.exec_module(module)
     return module
 
 
@@ -246,6 +250,13 @@ def _is_entry(value: Any, name: str) -> bool:
     options = getattr(value, "targetoptions", {})
     is_own = callable(value) and getattr(value, "__module__", None) == name
     return is_own and not options.get("no_cpython_wrapper")
+
+
+def _read_quickly(dispatchers: Iterable[Any]) -> None:
+    """Let Numba read code without its registries."""
+    for dispatcher in dispatchers:
+        if hasattr(dispatcher, "_cache"):  # else NUMBA_DISABLE_JIT is set
+            dispatcher._cache = cache.KeptCode(dispatcher.py_func)  # type: ignore[no-untyped-call]
 
 
 # --- compiling ----------------------------------------------------------------------------------

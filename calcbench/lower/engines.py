@@ -17,7 +17,6 @@ from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size, value_lifetimes
 from calcbench.graph.rewriting import simplify
 from calcbench.lower.compiler import EngineError, check_process
-from calcbench.lower.fused import prepare_fused
 from calcbench.lower.memory import MemoryPlan, check_budget
 from calcbench.lower.tape import TapeProgram, prepare_tape
 
@@ -177,7 +176,10 @@ def _tape(graph: Graph, options: Options) -> Executable:
 
 
 def _fused(graph: Graph, options: Options) -> Executable:
-    return prepare_fused(graph, vectorised=options.vectorised)
+    """Loaded when it is asked for: a first call on the tape does not wait for it."""
+    prepare = import_module("calcbench.lower.fused").prepare_fused
+    program: Executable = prepare(graph, vectorised=options.vectorised)
+    return program
 
 
 def _cuda(graph: Graph, options: Options) -> Executable:
