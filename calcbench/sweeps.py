@@ -18,7 +18,7 @@ from calcbench.graph.tracing import Trace
 from calcbench.graph.trees import leaves_of
 from calcbench.lower.forward_sweep import ForwardSweep
 from calcbench.lower.reverse_sweep import ReverseSweep
-from calcbench.lower.sweep_encoding import is_straight
+from calcbench.lower.sweep_kinds import is_straight
 from calcbench.lower.transformed_sweeps import TransformedForward, TransformedReverse
 from calcbench.products import checked_seed, cotangent_leaves, jvp, vjp
 from calcbench.programs import (

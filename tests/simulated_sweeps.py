@@ -15,7 +15,7 @@ from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.evaluation import GuardMiss, Plan
 from calcbench.graph.trees import leaves_of
 from calcbench.lower.cuda_sweeps import prepare_cuda_forward, prepare_cuda_reverse
-from calcbench.lower.sweep_encoding import is_straight
+from calcbench.lower.sweep_kinds import is_straight
 from calcbench.reverse_mode.pullback import vjp_graph
 
 

@@ -20,7 +20,7 @@ import calcbench as cb
 from calcbench.graph.interpreter import evaluate
 from calcbench.lower.cuda_points import prepare_cuda_points
 from calcbench.lower.cuda_program import prepare_cuda
-from calcbench.lower.sweep_encoding import is_straight
+from calcbench.lower.sweep_kinds import is_straight
 
 
 pytestmark = pytest.mark.gpu

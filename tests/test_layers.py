@@ -36,7 +36,7 @@ graph/tracing graph/explicit
 graph/serialisation graph/paths
 lower/elementary
 lower/circles lower/powers
-lower/arena lower/error_functions lower/contractions lower/reductions lower/indexing lower/access
+lower/arena lower/branching lower/error_functions lower/contractions lower/reductions lower/indexing lower/access
 lower/memory lower/texts lower/pulling lower/targets lower/costs
 lower/bodies lower/node_kinds lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups
@@ -51,7 +51,8 @@ lower/cache lower/workers
 lower/compiler
 lower/opcodes lower/tape_products
 lower/tape_texts lower/sweep_cases
-lower/sweep_texts lower/sweep_encoding
+lower/sweep_texts lower/sweep_kinds
+lower/sweep_encoding
 lower/sweep_code
 lower/forward_sweep lower/reverse_sweep
 lower/tape_columns

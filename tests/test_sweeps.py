@@ -18,7 +18,7 @@ from calcbench.lower import sweep_code
 from calcbench.lower.forward_sweep import ForwardSweep
 from calcbench.lower.opcodes import RARE
 from calcbench.lower.reverse_sweep import ReverseSweep
-from calcbench.lower.sweep_encoding import is_straight
+from calcbench.lower.sweep_kinds import is_straight
 from calcbench.lower.tape import prepare_tape
 from calcbench.lower.texts import is_elementwise
 from calcbench.reverse_mode.pullback import vjp_graph

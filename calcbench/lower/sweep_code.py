@@ -44,7 +44,7 @@ class Cells:
     def write(self, words: Words, value: Any) -> None:
         """Store a value of the same shape."""
         is_row = isinstance(self.where, slice)
-        words.views[self.view][self.where] = np.reshape(value, -1) if is_row else value
+        words.views[self.view][self.where] = value.reshape(-1) if is_row else value
 
     def read(self, words: Words) -> Any:
         """A fresh array, or a NumPy scalar."""

@@ -9,67 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from calcbench.graph.activity import carries_tangent
 from calcbench.graph.arraytype import ArrayType
-from calcbench.graph.elementwise import add, convert
+from calcbench.graph.elementwise import add
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import INPUT, Node
 from calcbench.graph.structural import constant, fill
 from calcbench.lower.compiler import load
 from calcbench.lower.reductions import BLOCK, LANES
-from calcbench.lower.sweep_cases import Step, StepMaker, must_know_active
-from calcbench.lower.texts import is_elementwise
+from calcbench.lower.sweep_cases import Step, StepMaker
+from calcbench.lower.sweep_kinds import MOVES, Kinds
 
 
 ZERO = 0  # the place that holds a 0 of every dtype: what padding reads
-_MOVES = "reshape transpose broadcast slice pad concatenate flip gather"
-MOVES = frozenset(_MOVES.split())
-
-
-def is_straight(graph: Graph) -> bool:
-    """Whether direct sweeps pay for the graph: mostly scalars, and rows that they know.
-
-    An entry of an array becomes an instruction, which costs more than a loop over the array once
-    arrays hold more than a few entries on average.
-    """
-    rows, row = _numbered(map(itemgetter(0), graph.nodes), len(graph))
-    kinds, kind = _numbered(graph.types, len(graph))
-    if len({t.dtype for t in kinds if t.is_float}) != 1 or not all(t.is_concrete for t in kinds):
-        return False
-    if not all(_is_known(r) for r in rows) or not _are_plain(graph, rows, row):
-        return False
-    works = np.array([is_elementwise(r) or r is convert for r in rows])[row]
-    entries = int(np.array([t.size for t in kinds])[kind][works].sum())
-    return entries + _summed(graph, rows, row) <= 4 * len(graph) + 256
-
-
-def _is_known(row: Any) -> bool:
-    moves = row in (INPUT, fill, constant) or row.name in MOVES or row.name == "sum"
-    return moves or is_elementwise(row) or row is convert
-
-
-def _are_plain(graph: Graph, rows: list[Any], row: np.ndarray) -> bool:
-    """Whether all positions are constants, and all sums are of floats."""
-    nodes, types = graph.nodes, graph.types
-    gathers, sums = _nodes_of("gather", rows, row), _nodes_of("sum", rows, row)
-    known = all(nodes[nodes[i].operands[1]].row in (fill, constant) for i in gathers)
-    return known and all(types[i].is_float for i in sums)
-
-
-def _summed(graph: Graph, rows: list[Any], row: np.ndarray) -> int:
-    """How many terms all sums have."""
-    sums = _nodes_of("sum", rows, row)
-    return sum(int(graph.types[graph.nodes[i].operands[0]].size) for i in sums)
-
-
-def _nodes_of(name: str, rows: list[Any], row: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(np.isin(row, [k for k, r in enumerate(rows) if r.name == name]))
 
 
 class Straight(NamedTuple):
@@ -103,7 +58,7 @@ class Straight(NamedTuple):
 
 
 def straighten(graph: Graph, wanted: Sequence[int], vectorised: bool) -> Straight:
-    """The instructions of a graph that `is_straight`.
+    """The instructions of a graph of which `sweep_kinds.is_straight` holds.
 
     `wanted` are the positions of the inputs with respect to which it is differentiated.
     """
@@ -115,7 +70,7 @@ class _Straightening:
 
     def __init__(self, graph: Graph, vectorised: bool) -> None:
         self.graph, self.vectorised = _with_addition(graph), vectorised
-        self.kinds = _Kinds(self.graph, len(graph))
+        self.kinds = Kinds(self.graph, len(graph))
         self.count = 1
         self.place = np.zeros(len(self.graph), np.int64)  # of nodes of one entry
         self.arrays: dict[int, np.ndarray] = {}
@@ -306,56 +261,6 @@ def _with_addition(graph: Graph) -> Graph:
 
 def _literal(node: Node) -> Any:
     return node.row.numpy(**dict(node.params))
-
-
-class _Kinds:
-    """Facts about all nodes, as arrays."""
-
-    def __init__(self, graph: Graph, count: int) -> None:
-        nodes, types = graph.nodes, graph.types
-        operands = list(map(itemgetter(1), nodes))
-        self.arity = np.fromiter(map(len, operands), np.int64, len(nodes))
-        self.flat = np.fromiter(chain.from_iterable(operands), np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(self.arity)[:-1]]).astype(np.int64)
-        rows, row = _numbered(map(itemgetter(0), nodes), len(nodes))
-        kinds, kind = _numbered(types, len(nodes))
-        params, param = _numbered(map(itemgetter(2), nodes), len(nodes))
-        single = np.array([t.size == 1 for t in kinds])[kind]
-        acts = np.array([is_elementwise(r) or r is convert for r in rows])[row]
-        self.plain = acts & single
-        self.number = np.array([r is fill for r in rows])[row] & single
-        self.plain[count:] = False
-        self.special = ~self.plain & ~self.number
-        self.special[count:] = False
-        last = kind[self.flat[np.maximum(self.starts + self.arity - 1, 0)]] if len(self.flat) else 0
-        with_params = np.where(acts, param, 0)
-        self.group = ((row * len(kinds) + kind) * len(kinds) + last) * len(params) + with_params
-        self.exact = np.array([must_know_active(r) for r in rows])[row]
-        self.carries = _carries(graph, rows, row, kinds, kind)
-        self.floats = self._floats(np.array([t.is_float for t in kinds])[kind])
-
-    def _floats(self, is_float: np.ndarray) -> np.ndarray:
-        """Per node the operands that are floats, as bits."""
-        bits = np.zeros(len(is_float), np.int64)
-        for k in range(3):
-            has = self.arity > k
-            bits[has] |= is_float[self.flat[self.starts[has] + k]].astype(np.int64) << k
-        return bits
-
-
-def _numbered(items: Any, count: int) -> tuple[list[Any], np.ndarray]:
-    """The distinct objects among many, and the number of each: by identity, which is quick."""
-    items = list(items)
-    keys = np.fromiter(map(id, items), np.int64, count)
-    _, first, numbers = np.unique(keys, return_index=True, return_inverse=True)
-    return [items[i] for i in first], numbers
-
-
-def _carries(graph: Graph, rows: Any, row: Any, kinds: Any, kind: Any) -> np.ndarray:
-    both = row * len(kinds) + kind
-    _, first, which = np.unique(both, return_index=True, return_inverse=True)
-    found = [carries_tangent(graph.nodes[i], graph.types[i]) for i in first]
-    return np.array(found, np.bool_)[which]
 
 
 _PASSES = '''
