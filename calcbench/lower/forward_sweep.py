@@ -29,7 +29,7 @@ class ForwardSweep(Sweep):
         self.kernel = pushing(self.known, self.dtype.name, self.masked)
         self.source = self.kernel.source
         self.place, self.tangents, self.count = self._placed()
-        self.image = self.image_of(self.count, self.place)
+        self.constants = self.constants_at(self.place)
         self.inputs = [self.place[p] for p in self.code.inputs]
         self.outputs = [self.place[p] for p in self.code.outputs]
         code = self.code
@@ -63,7 +63,7 @@ class ForwardSweep(Sweep):
             arena=8 * self.count,
             workspace=8 * self.tangents * directions + (self.count if self.masked else 1),
             outputs=self.result_bytes() * (1 + directions),
-            program=self.words.nbytes + self.image.nbytes,
+            program=self.words.nbytes,
         )
 
     def __call__(self, inputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
@@ -78,11 +78,11 @@ class ForwardSweep(Sweep):
             If the inputs do not take the recorded path.
         """
         check_process()
-        words = Words(self.image.copy())
+        words = self.values(self.count)
         for cells, value in zip(self._inputs, inputs, strict=True):
             cells.write(words, value)
         count = len(tangents[0]) if tangents else 1
-        pushed = Words(np.zeros(self.tangents * count, np.int64))
+        pushed = Words(self.tangents * count)
         live = np.zeros(self.count if self.masked else 1, np.uint8)
         own = pushed.of(self.dtype).reshape(self.tangents, count)
         for position, tangent in zip(self.wanted, tangents, strict=True):

@@ -13,6 +13,7 @@ from calcbench.lower.memory import MemoryPlan
 from calcbench.lower.sweep_code import (
     PASSES,
     RECORD,
+    SPARE,
     Cells,
     Loop,
     Sweep,
@@ -24,7 +25,7 @@ from calcbench.lower.sweep_texts import downward, upward
 
 
 # -0.0, twice over for float32: what adding to leaves every number as it is.
-_NEUTRAL = {"float64": 1 << 63, "float32": 1 << 31}
+_NEUTRAL = {"float64": -1 << 63, "float32": 1 << 31}
 
 
 class ReverseSweep(Sweep):
@@ -44,15 +45,14 @@ class ReverseSweep(Sweep):
         self.down = downward(self.known, self.dtype.name, self.masked)
         self.source = f"{self.up.source}\n{self.down.source}"
         count = len(self.code.varied)
-        self.image = self.image_of(count, np.arange(count))
-        self.neutral = np.full(count, _NEUTRAL[self.dtype.name], np.uint64).view(np.int64)
+        self.constants = self.constants_at(np.arange(count))
         self.seeds = [self.code.outputs[n] for n in self.floats]
         self.words, self.reached = self._encoded()
         self.memory = MemoryPlan(
             arena=8 * count,
             workspace=8 * count + (count if self.masked else 1),
             outputs=self.result_bytes(),
-            program=self.words.nbytes + 16 * count,
+            program=self.words.nbytes,
         )
         self._up, self._down = Loop(self.up, self.words), Loop(self.down, self.words)
         self._inputs = self.cells(graph.inputs, self.code.inputs)
@@ -101,17 +101,18 @@ class ReverseSweep(Sweep):
         self._up.upward(*words.views)
         outputs = [cells.read(words) for cells in self._outputs]
         self.check_guards(outputs[len(self.graph.outputs) :])
-        passed.words[:] = self.neutral
+        passed.words.fill(_NEUTRAL[self.dtype.name])
         self._seed(passed, live, cotangents)
         self._down.downward(*words.views, *passed.views[:2], live)
         found = [self._taken(n, passed) for n in range(len(self._targets))]
-        self.idle.append(room)
+        if self.memory.peak <= SPARE:
+            self.idle.append(room)
         return [*outputs[: len(self.graph.outputs)], *found]
 
     def _room(self) -> tuple[Words, Words, np.ndarray]:
-        count = len(self.neutral)
+        count = len(self.code.varied)
         live = np.zeros(count if self.masked else 1, np.uint8)
-        return Words(self.image.copy()), Words(self.neutral.copy()), live
+        return self.values(count), Words(count), live
 
     def _seed(self, passed: Words, live: np.ndarray, cotangents: Sequence[Any]) -> None:
         if self._seeds is None:

@@ -18,16 +18,18 @@ from calcbench.lower.sweep_texts import Kernel
 
 
 RECORD = 8  # numbers of an instruction
+SPARE = 1 << 20  # bytes: larger memory is given back after a run
 SLICE = 1 << 20  # instructions between two chances to answer Ctrl-C: about ten milliseconds
 VIEWS = {"float64": 0, "float32": 1, "int64": 2, "bool": 3}
 
 
 class Words:
-    """Memory of words of eight bytes, each holding one number of any dtype."""
+    """Memory of words of eight bytes, each holding one number of any dtype, 0 at first."""
 
-    def __init__(self, words: np.ndarray) -> None:
-        self.words = words
-        self.views = tuple(words.view(t) for t in (np.float64, np.float32, np.int64, np.bool_))
+    def __init__(self, count: int) -> None:
+        self.words = np.zeros(count, np.int64)
+        kinds = (np.float64, np.float32, np.int64, np.bool_)
+        self.views = tuple(self.words.view(kind) for kind in kinds)
 
     def of(self, dtype: np.dtype) -> np.ndarray:
         """The first number of its dtype in every word."""
@@ -78,13 +80,22 @@ class Sweep:
         self.known = known_steps(self.code.steps, self.dtype, vectorised)
         self.floats = [n for n, i in enumerate(graph.outputs) if graph.types[i].is_float]
         self.idle: list[Any] = []  # memory of finished runs, taken again by whoever comes
+        self.constants: list[tuple[np.dtype, np.ndarray, np.ndarray]] = []
 
-    def image_of(self, count: int, place: np.ndarray) -> np.ndarray:
-        """Words that hold the constants, 0 elsewhere."""
-        words = Words(np.zeros(count, np.int64))
+    def constants_at(self, place: np.ndarray) -> list[tuple[np.dtype, np.ndarray, np.ndarray]]:
+        """Per dtype the places and values of all constants."""
+        found: dict[np.dtype, list[tuple[int, Any]]] = {}
         for at, array in self.code.constants:
-            words.of(array.dtype)[place[at]] = array
-        return words.words
+            found.setdefault(array.dtype, []).append((int(place[at]), array[()]))
+        columns = {dtype: zip(*pairs, strict=True) for dtype, pairs in found.items()}
+        return [(d, np.array(next(c)), np.array(next(c), d)) for d, c in columns.items()]
+
+    def values(self, count: int) -> Words:
+        """Memory for values, with the constants in it."""
+        words = Words(count)
+        for dtype, places, numbers in self.constants:
+            words.of(dtype)[places] = numbers
+        return words
 
     def cells(self, nodes: Sequence[int], places: Sequence[np.ndarray]) -> list[Cells]:
         """Where the values of some nodes lie."""
