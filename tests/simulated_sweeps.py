@@ -31,6 +31,11 @@ def narrow(x, y):
     return np.sin(x) * y + np.exp(x * y) / y, x
 
 
+def untouched(x, y):
+    """x**0 has no tangent, and takes the slot of sin(x) or cos(y), where one was."""
+    return np.sin(x) * np.cos(y), x**0
+
+
 def switched(x):
     return np.where(x > 0.5, np.sqrt(np.abs(x - 0.5)), 0.0 * x)
 
@@ -40,6 +45,7 @@ EXTRA = {
     "single precision": (narrow, (np.float32(0.3), np.float32(0.7)), MANY),
     "leaves the path": (branches, (0.9995,), MANY),
     "switched off": (switched, (0.5,), FEW),
+    "no tangent": (untouched, (0.5, 0.6), FEW),
     "no dependence": (lambda x, y: (x * 2.0, np.floor(y)), (0.5, 0.6), FEW),
 }
 

@@ -25,7 +25,7 @@ from calcbench.lower.cuda_sweep_texts import (
 from calcbench.lower.forward_sweep import ForwardSweep
 from calcbench.lower.memory import MemoryPlan
 from calcbench.lower.reverse_sweep import ReverseSweep
-from calcbench.lower.sweep_code import RECORD, Sweep, Words
+from calcbench.lower.sweep_code import RECORD, Sweep
 
 
 LETTERS = {"XF": "f", "XI": "i", "XB": "b", "YF": "f", "YI": "i", "YB": "b"}
@@ -106,11 +106,11 @@ class _Batch:
     def image(self, place: np.ndarray) -> np.ndarray:
         """The slot and the bits of each constant."""
         constants = self.sweep.code.constants
-        words = Words(np.zeros(len(constants), np.int64))
-        for number, (_, array) in enumerate(constants):
-            words.of(array.dtype)[number] = array
-        slots = [int(place[at]) for at, _ in constants]
-        return np.column_stack([np.array(slots, np.int64), words.words]).reshape(-1)
+        image = np.zeros((len(constants), 2), np.int64)
+        for row, (at, array) in zip(image, constants, strict=True):
+            row[0] = place[at]
+            row[1:].view(array.dtype)[0] = array
+        return image.reshape(-1)
 
     def threads(self, count: int, extra: int) -> int:
         """How many threads take the points: as many as the arena has room for."""
@@ -230,7 +230,8 @@ class CudaForwardSweep(_Batch):
         self.kernel = sweep_kernel("forward", forward_parameters(dtype), self.source)
         self.function = device.load(self.source, simulated)["forward"]
         self.tangents = sweep.tangents
-        varied = [sweep.code.varied[sweep.code.outputs[n]] for n in sweep.floats]
+        # Fewer places than depend on wanted inputs: x**0 does, and has no tangent to be read.
+        varied = [sweep.varied[sweep.code.outputs[n]] for n in sweep.floats]
         outputs = [sweep.outputs[n] for n in sweep.floats]
         self.targets = [np.where(v, o, -1) for v, o in zip(varied, outputs, strict=True)]
         wanted = [sweep.inputs[p] for p in sweep.wanted]
