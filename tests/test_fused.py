@@ -25,6 +25,7 @@ from calcbench.graph.primitive import Primitive, Sample
 from calcbench.graph.rewriting import simplify
 from calcbench.lower import folds, fused
 from calcbench.lower.fused import FusedProgram, prepare_fused
+from calcbench.lower.shared import straight_functions
 from calcbench.lower.texts import library
 from calcbench.reverse_mode.pullback import vjp_graph
 from calcbench.testing import graphs, inputs
@@ -37,6 +38,9 @@ LOOSE = 64  # ulps of the largest entry, for rows that call other functions than
 def interpreted(source: str, _: Any = ()) -> Any:
     """The generated text run by Python, with accesses that check positions."""
     text = "\n".join(line for line in source.splitlines() if "import" not in line)
+    called = "\n".join(straight_functions(text).values())
+    called = "\n".join([*straight_functions(called).values(), called])
+    text = f"{called}\n\n{text}"
     text = f"{library(text)}\n\n{folds.library(text)}\n\n{text}"
 
     def read(array: Any, at: int) -> Any:

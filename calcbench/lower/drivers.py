@@ -21,7 +21,9 @@ from calcbench.lower.folding import FoldWriter
 from calcbench.lower.groups import Group, Planner, base
 from calcbench.lower.layout import Layout
 from calcbench.lower.loops import Loop
+from calcbench.lower.parts import LONGEST, SCALARS, Part, cut, hand_on
 from calcbench.lower.passes import product_lines, scan_lines, scatter_lines
+from calcbench.lower.shared import calling
 from calcbench.lower.targets import Target
 from calcbench.lower.workers import thread_count
 
@@ -67,20 +69,31 @@ class Drivers:
         self.names = layout.names
         self.workspace = 0
         self.steps: list[Step] = []
+        self._variables = {self.names.stored[i] for i in plan.variables}
         self._functions: list[list[str]] = []
-        self._drivers: list[list[str]] = []
+        self._straight: list[tuple[str, Part]] = []  # straight-line code under its header
+        self._parts: list[Part] = []  # drivers and pieces of straight-line code, in order
+        self._drivers = 0
+        self._calls: list[Step | tuple[str, Part, Loop | None]] = []  # steps, and drivers of some
         self._lines: list[str] = []  # of the driver that is being written
         self._loops: list[Loop] = []  # that it calls
         for number, group in enumerate(plan.groups):
             self._write(number, group)
         self._close()
+        self.text = self._text()
 
-    @property
-    def text(self) -> str:
-        """The functions of the loops, and the drivers."""
-        loops = ["\n".join(["@loop", *part]) for part in self._functions]
-        drivers = ["\n".join([self.target.decorator, *part]) for part in self._drivers]
-        return "\n\n\n".join([*loops, *drivers]) + "\n"
+    def _text(self) -> str:
+        """The functions of loops and of straight-line code, and the drivers."""
+        count = hand_on(self._parts, self._dtype)
+        if count:
+            self.layout.sums[SCALARS] = (count, "float64")
+        drivers = [self._driver(*call) for call in self._calls if isinstance(call, tuple)]
+        steps = iter([step for step, _ in drivers])
+        self.steps = [next(steps) if isinstance(call, tuple) else call for call in self._calls]
+        pieces = [[header, *indented(part.lines, 1)] for header, part in self._straight]
+        texts = ["\n".join(["@loop", *lines]) for lines in [*self._functions, *pieces]]
+        texts += ["\n".join([self.target.decorator, *lines]) for _, lines in drivers]
+        return "\n\n\n".join(texts) + "\n"
 
     # --- groups -------------------------------------------------------------------------------
 
@@ -88,7 +101,7 @@ class Drivers:
         root = group.roots[0]
         if group.kind == "callout":
             self._close()
-            self.steps.append(self._callout(root.node))
+            self._calls.append(self._callout(root.node))
         elif group.kind == "product":
             self._lines += product_lines(self.graph, root, self.names)
         elif group.kind == "loop":
@@ -100,7 +113,7 @@ class Drivers:
     def _write_loop(self, number: int, group: Group) -> None:
         loop = self._loop(number, group, False)
         if not group.space:
-            self._lines += [*loop.lines, *loop.finish]
+            self._write_straight(loop.lines)
         elif loop.nanoseconds > LONG_NS and loop.total > 1:
             self._close()
             self._close_long(self._loop(number, group, True))
@@ -109,6 +122,22 @@ class Drivers:
             self.workspace = max(self.workspace, loop.workspace)
             self._loops.append(loop)
             self._lines += [self._call(loop), *loop.finish]
+
+    def _write_straight(self, lines: list[str]) -> None:
+        """Code without a loop: in the driver, or in functions of its own if it is long."""
+        if self.vectorised:
+            lines = calling("\n".join(lines)).split("\n")
+        if len(lines) <= LONGEST:
+            self._lines += lines
+            return
+        self._close()  # what it computed has to be kept for the functions
+        for piece in cut(lines):
+            names = [n for n in self._used(piece) if n not in self._variables]
+            call = f"part{len(self._straight)}({', '.join([*names, SCALARS])})"
+            part = Part(piece, frozenset(names))
+            self._straight.append((f"def {call}:", part))
+            self._parts.append(part)
+            self._lines.append(call)
 
     def _loop(self, number: int, group: Group, threaded: bool) -> Loop:
         writer = FoldWriter(self.graph, group, self.names, self.target, self.vectorised)
@@ -141,17 +170,30 @@ class Drivers:
         self._drive(loop.lines, loop)
 
     def _drive(self, lines: Sequence[str], loop: Loop | None = None) -> None:
-        ends = ["start", "stop"] if loop else []
+        """Add a driver; what it takes and keeps shows when all are known."""
+        part = Part(list(lines), frozenset(self._used(lines)) - self._variables)
+        self._parts.append(part)
+        self._calls.append((f"run{self._drivers}", part, loop))
+        self._drivers += 1
+
+    def _driver(self, name: str, part: Part, loop: Loop | None) -> tuple[Step, list[str]]:
+        """What calls a driver, and its lines."""
         places = self.layout.places
-        used = self._used(lines)
+        used = [n for n in self._used(part.lines) if n not in self._variables]
         inner = [n for n in used if n not in places]
         parameters = sorted((n for n in used if n in places), key=places.__getitem__)
         parameters += ["arena"] if inner else []
-        name = f"run{len(self._drivers)}"
+        ends = ["start", "stop"] if loop else []
         header = f"def {name}({', '.join([*parameters, *ends])}):"
         slices = [self.layout.slice_text(n) for n in inner]
-        self._drivers.append([header, *indented([*slices, *lines], 1)])
-        self.steps.append(Step(name, tuple(places[n] for n in parameters), loop))
+        step = Step(name, tuple(places[n] for n in parameters), loop)
+        return step, [header, *indented([*slices, *part.lines], 1)]
+
+    def _dtype(self, name: str) -> str:
+        """The dtype of a number that statements name: an entry of a node, or a position."""
+        return (
+            self.graph.types[int(name[1:].split("_")[0])].dtype.name if name[0] == "v" else "int64"
+        )
 
     def _used(self, lines: Sequence[str]) -> list[str]:
         """The arrays and numbers that lines name, in order of their nodes."""

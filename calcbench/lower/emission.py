@@ -218,8 +218,10 @@ class Writer:
         """The statements that store entries."""
         found = []
         for number, (root, value, at) in enumerate(written.entries):
-            if root.kind != "fold":
-                array = self.names.target(root)
+            array = self.names.target(root)
+            if array.islower():  # a variable
+                found += [f"{array} = {value}"] if array != value else []
+            elif root.kind != "fold":
                 found.append(
                     self.target.write.format(number=number % 7, array=array, at=at, value=value)
                 )

@@ -120,7 +120,7 @@ def prepare_fused(graph: Graph, vectorised: bool = True) -> FusedProgram:
     >>> program([np.arange(3.0)])
     [array([1., 3., 5.])]
     """
-    plan = Planner(graph)
+    plan = Planner(graph, variables=True)
     layout = Layout(graph, plan)
     drivers = Drivers(graph, plan, layout, CPU, vectorised)
     imports, modules = linked(drivers.text)

@@ -113,10 +113,16 @@ def base(graph: Graph, node: int) -> int:
 
 
 class Planner:
-    """Chooses roots, then groups; `groups` is the result, in order of execution."""
+    """Chooses roots, then groups; `groups` is the result, in order of execution.
 
-    def __init__(self, graph: Graph) -> None:
+    With `variables`, a value of one entry that loops read, or that several passes read, is computed
+    once, in straight-line code, and is a variable there: `variables` holds those nodes.
+    """
+
+    def __init__(self, graph: Graph, variables: bool = False) -> None:
         self.graph = graph
+        self.has_variables = variables
+        self.variables: set[int] = set()
         self.used = list(reachable(graph.nodes, graph.outputs))
         self.kinds = {i: node_kind(graph, i) for i in self.used}
         self.levels = self._levels()
@@ -160,7 +166,11 @@ class Planner:
                 continue
             if kind != "pure":
                 self._add(self._special(i), readers)
-            elif i in forced or self._too_often(i, len(places)):
+            elif i in forced:
+                self._add([Root("store", i, i)], readers)
+            elif self._is_variable(i, places) or self._too_often(i, len(places)):
+                if self.has_variables and self.graph.types[i].size == 1:
+                    self.variables.add(i)
                 self._add([Root("store", i, i)], readers)
             else:
                 for space, index in places:
@@ -182,6 +192,12 @@ class Planner:
         """Whether to store a computed value; of one that only moved, the source is stored."""
         computes = self.graph.nodes[node].row.scalar is not None
         return computes and (places - 1) * self.costs[node] > RECOMPUTED
+
+    def _is_variable(self, node: int, places: set[tuple[Any, Index]]) -> bool:
+        """Whether a loop reads a value of one entry: it would be computed for each of its parts."""
+        computes = self.graph.nodes[node].row.scalar is not None
+        dear = computes and self.graph.types[node].size == 1 and self.costs[node] > RECOMPUTED
+        return self.has_variables and dear and any(shape for (shape, _), _ in places)
 
     def _special(self, node: int) -> list[Root]:
         kind, operands = self.kinds[node], self.graph.nodes[node].operands

@@ -39,7 +39,8 @@ class Layout:
         self.graph = graph
         self.arrays = [i for i in sorted(plan.stored) if plan.kinds[i] == "array"]
         self.names = _names(graph, plan)
-        self.lives = _lives(graph, plan.groups, {*graph.outputs, *graph.inputs, *self.arrays})
+        given = {*graph.outputs, *graph.inputs, *self.arrays, *plan.variables}
+        self.lives = _lives(graph, plan.groups, given)
         self.arena = pack(self.lives)
         self.places = self._places()
         self.sums: Sums = {}
@@ -115,11 +116,10 @@ def _reshaped(shape: Any, value: Any) -> Any:
 
 
 def _names(graph: Graph, plan: Planner) -> Names:
-    """`v3` for a number that is given, `V3` for an array, `OUT0` for a result that is a copy."""
-    stored = {
-        i: f"v{i}" if plan.kinds[i] == "input" and graph.types[i].shape == () else f"V{i}"
-        for i in plan.stored
-    }
+    """`v3` for a number at hand, `V3` for an array, `OUT0` for a result that is a copy."""
+    numbers = {i for i in plan.stored if plan.kinds[i] == "input" and graph.types[i].shape == ()}
+    at_hand = numbers | plan.variables
+    stored = {i: f"v{i}" if i in at_hand else f"V{i}" for i in plan.stored}
     roots = [root for group in plan.groups for root in group.roots]
     copies = {r.place: f"OUT{r.place}" for r in roots if r.kind == "store" and r.place >= 0}
     return Names(stored, copies)

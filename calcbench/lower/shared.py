@@ -7,11 +7,15 @@ that call them, and loops around them vectorise.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 
-from calcbench.lower import folds, texts
+from calcbench.lower import branching, folds, texts
 from calcbench.lower.compiler import Module, load
+
+
+CALLED = "_called"  # ends the name of a function that is called where it would be inlined
 
 
 def linked(text: str) -> tuple[str, tuple[Module, ...]]:
@@ -32,11 +36,36 @@ def _imports(text: str, found: dict[str, Module]) -> str:
     return "".join(lines)
 
 
+def calling(text: str) -> str:
+    """The text with calls of our functions that stay calls: short code where nothing vectorises."""
+    for name in texts.own_functions(text):
+        text = re.sub(rf"\b{name}\(", f"{name}{CALLED}(", text)
+    return text
+
+
 def _called(text: str) -> Mapping[str, str]:
     """The functions that a text calls and does not define, with their own texts."""
     defined = set(re.findall(r"^def (\w+)", text, re.MULTILINE))
-    return {
-        name: source
-        for name, source in {**texts.own_functions(text), **folds.own_functions(text)}.items()
-        if name not in defined
-    }
+    own = {**texts.own_functions(text), **folds.own_functions(text), **straight_functions(text)}
+    return {name: source for name, source in own.items() if name not in defined}
+
+
+def straight_functions(text: str) -> Mapping[str, str]:
+    """Functions for straight-line code: those with branches, and a call around each other one."""
+    found = {}
+    for name in dict.fromkeys(re.findall(r"\b(\w+)\(", text)):
+        written = getattr(branching, name, None)
+        if written is not None and written.__module__ == branching.__name__:
+            decorator = "@part" if name.endswith(CALLED) else "@inline"
+            found[name] = f"{decorator}\n{inspect.getsource(written)}"
+        elif name.endswith(CALLED):
+            found[name] = _around(name.removesuffix(CALLED))
+    return found
+
+
+def _around(name: str) -> str:
+    """A function that calls one that becomes part of it."""
+    signature = re.search(r"^def \w+\((.*?)\) ", texts.own_functions(f"{name}(")[name], re.M)
+    assert signature is not None
+    operands = ", ".join(re.findall(r"(\w+):", signature[1]))
+    return f"@part\ndef {name}{CALLED}({operands}):\n    return {name}({operands})\n"
