@@ -16,8 +16,10 @@ import numba
 import numpy as np
 import pytest
 
+import calcbench as cb
 from calcbench.graph.arraytype import CalcbenchError
 from calcbench.lower import cache, compiler
+from calcbench.lower.tape import prepare_tape
 
 
 SOURCE = """
@@ -214,6 +216,21 @@ print(twice(np.arange(5.0)), twice(np.arange(5)), total(np.arange(5)))
     )
     run_python(FRESH)
     assert run_python(script).splitlines() == ["5.0 1 0", "10.0 10.0 5.0"]
+
+
+def test_a_program_runs_on_the_least_kernel_unless_a_larger_is_there(folder: Path) -> None:
+    x = cb.var("x", shape=(3,))
+    plain, rarer = cb.as_graph(np.exp(x) + 1), cb.as_graph(np.tanh(x))
+    least = prepare_tape(plain).source
+    assert "exp_lane" in least
+    assert "tanh_lane" not in least
+    compiler._modules.clear()
+    larger = prepare_tape(rarer).source
+    assert "exp_lane" in larger
+    assert "tanh_lane" in larger
+    assert prepare_tape(plain).source == larger
+    compiler._modules.clear()
+    assert prepare_tape(plain).source == least
 
 
 def test_processes_that_write_at_once_are_all_right(folder: Path) -> None:

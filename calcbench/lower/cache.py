@@ -89,6 +89,12 @@ def read(key: str) -> dict[str, bytes]:
         return {}
 
 
+def holds(key: str) -> bool:
+    """Whether there is an entry of `key`, trusted or not."""
+    folder = directory()
+    return folder is not None and (folder / f"{key}{SUFFIX}").exists()
+
+
 def write(key: str, files: Mapping[str, bytes]) -> None:
     """Keep `files` under `key`, all or nothing; a full or read-only disk keeps nothing."""
     if (folder := directory()) is None:

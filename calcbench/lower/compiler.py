@@ -223,6 +223,11 @@ def load(source: str, imports: tuple[Module, ...] = ()) -> Module:
         return _modules[source]
 
 
+def is_kept(source: str) -> bool:
+    """Whether a source text is loaded, or its code is on disk: none has to be compiled."""
+    return source in _modules or cache.holds(cache.digest(PREAMBLE, source))
+
+
 def _module(source: str, imports: tuple[Module, ...]) -> Module:
     try:
         return Module(source, imports)

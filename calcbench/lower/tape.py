@@ -10,9 +10,9 @@ import numpy as np
 
 from calcbench.graph.ir import Graph, paused_collection
 from calcbench.graph.lifetimes import Lifetime, byte_size
-from calcbench.lower.compiler import EngineError, load
+from calcbench.lower.compiler import EngineError, is_kept, load
 from calcbench.lower.memory import Held, MemoryPlan
-from calcbench.lower.opcodes import Numbering, numbering
+from calcbench.lower.opcodes import LEVELS, Numbering, numbering
 from calcbench.lower.tape_encoding import Encoder
 from calcbench.lower.tape_products import product
 from calcbench.lower.tape_segments import CALLOUT, FOLDS, SCALARS, Segment, assemble
@@ -198,9 +198,17 @@ class _Preparation:
         return [partial(_run_arrays, function, where, code.wide, self.aux, low, high)]
 
     def _function(self, name: str, make: Callable[..., str], family: int) -> Any:
-        source = make(self.numbering, family, family in self.assembly.full, self.vectorised)
+        source = self._source(make, family)
         self.sources[source] = None
         return getattr(load(source), name)
+
+    def _source(self, make: Callable[..., str], family: int) -> str:
+        """The least kernel that knows all cases, or a larger one that is compiled already."""
+        for level in LEVELS[self.assembly.levels[family] :]:
+            source = make(self.numbering, family, level, self.vectorised)
+            if is_kept(source):
+                return source
+        return make(self.numbering, family, self.assembly.levels[family], self.vectorised)
 
     def _callout(self, node: int) -> Callable[[Views], None]:
         graph = self.graph

@@ -29,7 +29,7 @@ class Encoder:
     scalar_keys : array of int, (scalars, 3)
         The keys of their operands, params included.
     records : list of tuple of int
-        Of the other instructions: node, family, whether it is rare, whether it folds; operation,
+        Of the other instructions: node, family, level, whether it folds; operation,
         four keys, count, steps and place in `aux`.
     callouts : list of int
         The nodes for which there are none.
@@ -89,7 +89,7 @@ class Encoder:
     def emit(self, op: int, keys: Sequence[int], count: int, **more: Any) -> None:
         """One instruction; missing keys stand for the first."""
         padded = [*keys, *[keys[0]] * (4 - len(keys))]
-        kind = (more.get("family", ANY_FAMILY), more.get("rare", False), more.get("folds", False))
+        kind = (more.get("family", ANY_FAMILY), more.get("level", 0), more.get("folds", False))
         rest = (count, more.get("steps", 0), more.get("aux", 0))
         self.records.append((self.node, *kind, op, *padded, *rest))
 
@@ -130,8 +130,8 @@ class Encoder:
         case = self.numbering.cases[number]
         keys = [self.values.key(i) for i in node.operands] + self._params(index, case)
         steps = sum((i not in self.values.blocks) << k for k, i in enumerate(node.operands))
-        family, rare, _ = self.facts[number]
-        more = {"steps": steps, "family": family, "rare": rare}
+        family, level, _ = self.facts[number]
+        more = {"steps": steps, "family": family, "level": level}
         self.emit(number, [index, *keys], int(self.type(index).size), **more)
 
 
@@ -273,7 +273,7 @@ def _rows_last(on: Encoder, index: int, axes: Any, dtype: Any) -> int:
         room = on.values.room(index, size, dtype)
         number = on.numbering.numbers[convert, kind.dtype, dtype]
         case = on.numbering.cases[number]
-        on.emit(number, (room, key), size, steps=1, family=case.family, rare=case.is_rare)
+        on.emit(number, (room, key), size, steps=1, family=case.family, level=case.level)
         key = room
     order = [a for a in range(kind.ndim) if a not in axes] + sorted(axes)
     long = [a for a in order if kind.shape[a] != 1]

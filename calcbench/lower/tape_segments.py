@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calcbench.lower.opcodes import ANY_FAMILY, case_facts
+from calcbench.lower.opcodes import ANY_FAMILY, FAMILIES, case_facts
 from calcbench.lower.tape_encoding import Encoder
 from calcbench.lower.tape_texts import NARROW, narrow_numbers
 
@@ -40,15 +40,15 @@ class Assembly(NamedTuple):
     owners : array of uint32
         The node of each wide record.
     segments : list of Segment
-    full : set of int
-        The families of which a rare case is used.
+    levels : list of int
+        Of each family, the highest level of the cases that are used.
     """
 
     narrow: np.ndarray
     wide: np.ndarray
     owners: np.ndarray
     segments: list[Segment]
-    full: set[int]
+    levels: list[int]
 
 
 def assemble(encoder: Encoder, words: np.ndarray) -> Assembly:
@@ -65,18 +65,18 @@ def assemble(encoder: Encoder, words: np.ndarray) -> Assembly:
     narrow[:, 0] = np.array(narrow_numbers(encoder.numbering))[numbers]
     narrow[:, 1] = words[nodes]
     narrow[:, 2:] = words[encoder.scalar_keys[is_long]]
-    owner, family, rare, folds = records[:, :4].T
+    owner, family, level, folds = records[:, :4].T
     records[:, 5:9] = words[records[:, 5:9]]
     events = np.concatenate(
         [
             _events(nodes, SCALARS, *facts[numbers].T, 1),
-            _events(owner, ARRAYS + folds, family, rare, records[:, 9]),
+            _events(owner, ARRAYS + folds, family, level, records[:, 9]),
             _events(callouts, CALLOUT, ANY_FAMILY, 0, 0),
         ]
     )
     wide = records[:, 4:].astype(np.uint32).reshape(-1)
-    segments, full = _segments(events)
-    return Assembly(narrow.reshape(-1), wide, owner.astype(np.uint32), segments, full)
+    segments, levels = _segments(events)
+    return Assembly(narrow.reshape(-1), wide, owner.astype(np.uint32), segments, levels)
 
 
 def _in_long_runs(scalars: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -103,10 +103,10 @@ def _events(nodes: np.ndarray, *rest: np.ndarray | int) -> np.ndarray:
     return np.stack(np.broadcast_arrays(nodes, *rest), axis=1)
 
 
-def _segments(events: np.ndarray) -> tuple[list[Segment], set[int]]:
+def _segments(events: np.ndarray) -> tuple[list[Segment], list[int]]:
     """Cuts where the kernel changes, and after so many entries that a person would wait."""
     order = np.argsort(events[:, 0], kind="stable")
-    _, kernel, family, rare, cost = events[order].T
+    _, kernel, family, level, cost = events[order].T
     family = _followed(family)
     slices = np.cumsum(cost + BESIDE) // SLICE
     same = [column[1:] == column[:-1] for column in (kernel, family, slices)]
@@ -118,7 +118,8 @@ def _segments(events: np.ndarray) -> tuple[list[Segment], set[int]]:
         Segment(int(kernel[a]), int(family[a]), int(first[a]), int(first[a]) + b - a)
         for a, b in zip(starts, [*starts[1:], len(events)], strict=False)
     ]
-    return segments, set(family[rare > 0].tolist())
+    levels = [int(level[family == f].max(initial=0)) for f in range(len(FAMILIES))]
+    return segments, levels
 
 
 def _followed(family: np.ndarray) -> np.ndarray:

@@ -47,20 +47,20 @@ def elementwise_text(case: Case, vectorised: bool) -> str:
     return element_text(case.row, {}, names, types, ArrayType((), case.result), vectorised)
 
 
-def chosen(numbering: Numbering, family: int, is_full: bool) -> list[tuple[int, Case]]:
+def chosen(numbering: Numbering, family: int, level: int) -> list[tuple[int, Case]]:
     """The cases of one kernel with their numbers."""
     return [
         (number, case)
         for number, case in enumerate(numbering.cases)
-        if case.family in (family, ANY_FAMILY) and (is_full or not case.is_rare)
+        if case.family in (family, ANY_FAMILY) and case.level <= level
     ]
 
 
 @lru_cache(maxsize=32)
-def scalar_source(numbering: Numbering, family: int, is_full: bool, vectorised: bool) -> str:
+def scalar_source(numbering: Numbering, family: int, level: int, vectorised: bool) -> str:
     """The kernel for runs of instructions on single numbers."""
     numbers = narrow_numbers(numbering)
-    found = {numbers[n]: c for n, c in chosen(numbering, family, is_full)}
+    found = {numbers[n]: c for n, c in chosen(numbering, family, level)}
     sums = [elementwise_text(found.pop(k), vectorised) for k in range(len(ARITHMETIC))]
     text = _SCALARS
     for name, expression in zip(("@SUM", "@DIFFERENCE", "@PRODUCT"), sums, strict=True):
@@ -119,9 +119,9 @@ def with_library(text: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def array_source(numbering: Numbering, family: int, is_full: bool, vectorised: bool) -> str:
+def array_source(numbering: Numbering, family: int, level: int, vectorised: bool) -> str:
     """The kernel for instructions on arrays."""
-    cases = [(n, array_case(c, vectorised)) for n, c in chosen(numbering, family, is_full)]
+    cases = [(n, array_case(c, vectorised)) for n, c in chosen(numbering, family, level)]
     text = _ARRAYS.replace("@CASES", _nested(switch(cases), 8))
     return with_library(TREE + _with_moves(text, numbering, family, PLAIN_MOVES))
 
