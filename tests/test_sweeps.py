@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import CASES, Case
 from drawing_samples import draw, seeded, type_of
+from hypothesis import assume, given, settings
 from test_hard_cases import HARD, Hard
 
 import calcbench as cb
@@ -18,10 +19,11 @@ from calcbench.lower import sweep_code
 from calcbench.lower.forward_sweep import ForwardSweep
 from calcbench.lower.opcodes import RARE
 from calcbench.lower.reverse_sweep import ReverseSweep
-from calcbench.lower.sweep_kinds import is_straight
+from calcbench.lower.sweep_kinds import MOVES, is_straight
 from calcbench.lower.tape import prepare_tape
 from calcbench.lower.texts import is_elementwise
 from calcbench.reverse_mode.pullback import vjp_graph
+from calcbench.testing import graphs, inputs
 
 
 def same(got: Sequence[Any], want: Sequence[Any], ulps: int = 0) -> None:
@@ -35,6 +37,10 @@ def same(got: Sequence[Any], want: Sequence[Any], ulps: int = 0) -> None:
         assert (np.shape(g), np.asarray(g).dtype) == (np.shape(w), np.asarray(w).dtype)
         largest = np.max(np.abs(w), initial=0.0, where=np.isfinite(w)) if ulps else 0.0
         np.testing.assert_allclose(g, w, rtol=0, atol=ulps * np.finfo(float).eps * largest)
+
+
+def with_inputs(graph: Graph) -> Any:
+    return inputs(graph).map(lambda values: (graph, values))
 
 
 def floats_of(graph: Graph) -> list[int]:
@@ -180,6 +186,28 @@ def test_random_programs(seed: int) -> None:
     graph = cb.trace(random_program(seed), x)
     assert is_straight(graph)
     check_graph(graph, [x])
+
+
+PLAIN_ROWS = [r.name for r in REGISTRY.values() if is_elementwise(r) and not r.samples[0].params]
+ODD = [np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -1e-310, 1e308]
+
+
+@given(graphs(kinked=True, rows=PLAIN_ROWS, shapes=((),)).flatmap(with_inputs))
+@settings(max_examples=60, deadline=None)
+def test_random_graphs_of_scalars(drawn: tuple[Graph, list[Any]]) -> None:
+    graph, values = drawn
+    assume(is_straight(graph))
+    check_graph(graph, values)
+    odd = np.random.default_rng(5).choice(ODD, size=len(values))
+    check_graph(graph, list(odd))
+
+
+@given(graphs(kinked=True, rows=[*PLAIN_ROWS, *MOVES], shapes=((), (3,))).flatmap(with_inputs))
+@settings(max_examples=40, deadline=None)
+def test_random_graphs_of_small_arrays(drawn: tuple[Graph, list[Any]]) -> None:
+    graph, values = drawn
+    assume(is_straight(graph))
+    check_graph(graph, values, 1000)
 
 
 @pytest.mark.parametrize("hard", HARD.values(), ids=HARD)
