@@ -45,6 +45,8 @@ class Root:
         The axes of `space` that a fold runs over.
     reads : dict
         Node to whether it is read only where the loop stands.
+    statements : set of str
+        Names of what its loop body computes; roots of one loop compute what they share once.
     """
 
     kind: str
@@ -54,7 +56,7 @@ class Root:
     space: tuple[int, ...] = ()
     axes: tuple[int, ...] = ()
     reads: dict[int, bool] = field(default_factory=dict)
-    statements: int = 0
+    statements: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -86,8 +88,8 @@ class Group:
             return False
         if self.axes and root.kind == "fold" and root.axes != self.axes:
             return False
-        size = sum(r.statements for r in self.roots) + root.statements
-        return not self.space or size <= MOST_STATEMENTS
+        both = root.statements.union(*[r.statements for r in self.roots])
+        return not self.space or len(both) <= MOST_STATEMENTS
 
 
 def without_ones(shape: Iterable[Any]) -> tuple[int, ...]:
@@ -324,7 +326,7 @@ class Planner:
             divides=True,
         )
         body.value(value, identity(space))
-        root.statements += len(body.statements)
+        root.statements |= {s.name for s in body.statements}
         for node, index in body.loads:
             here = index == identity(space)
             root.reads[node] = root.reads.get(node, True) and here
