@@ -4,6 +4,8 @@ import collections
 import copy
 import subprocess
 import sys
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -394,3 +396,27 @@ def test_a_chain_of_a_million_nodes_in_under_three_gigabytes():
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) * 1024 < 3e9
+
+
+def straight(lines: int) -> Any:
+    """A function of so many statements, and the number of the line before its first."""
+    body = "\n".join("    y = y + x" for _ in range(lines))
+    space: dict[str, Any] = {}
+    code = compile(f"def f(x):\n    y = x\n{body}\n    return y", "<written>", "exec")
+    exec(code, space)  # noqa: S102 - our own text
+    return space["f"]
+
+
+def test_lines_of_a_long_function_are_found_in_linear_time() -> None:
+    def seconds(lines: int) -> float:
+        function = straight(lines)
+        start = perf_counter()
+        graph = cb.trace(function, 1.0)
+        taken = perf_counter() - start
+        numbers = [origin[1] for origin in graph.origins if origin]
+        assert numbers == list(range(3, lines + 3))
+        return taken
+
+    seconds(100)
+    short = min(seconds(2_000) for _ in range(3))
+    assert seconds(32_000) < 16 * short * 6  # 16 times as long; it was 256 times

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from calcbench.graph.arraytype import CalcbenchError, TraceError
@@ -22,6 +25,33 @@ _NUMPY_SAYS = (
     "Object arrays",
     "object arrays",
 )
+
+
+class Lines:
+    """File and line of instructions, looked up in time that does not grow with the function.
+
+    Hashing a code object reads all of it, and a frame's line number is counted from the function's
+    start: a straight line of a hundred thousand statements would be recorded in quadratic time.
+
+    Attributes
+    ----------
+    known : dict
+        What was asked before, by the identity of the code and the offset of the instruction.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, int], tuple[str, int]] = {}
+        self._codes: dict[int, tuple[CodeType, list[tuple[int, int]]]] = {}
+
+    def place(self, code: CodeType, instruction: int) -> tuple[str, int]:
+        """The place of an instruction that was not asked for before."""
+        if id(code) not in self._codes:  # kept here, so that no other code gets its identity
+            lines = [(start, line or code.co_firstlineno) for start, _, line in code.co_lines()]
+            self._codes[id(code)] = code, lines
+        _, lines = self._codes[id(code)]
+        _, line = lines[max(bisect_right(lines, (instruction, sys.maxsize)) - 1, 0)]
+        found = self.known[id(code), instruction] = code.co_filename, line
+        return found
 
 
 def explained(error: Exception, function: Callable[..., Any]) -> Exception:

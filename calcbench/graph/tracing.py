@@ -16,7 +16,7 @@ from calcbench.graph.dispatch import concrete_of
 from calcbench.graph.ir import Builder, Graph, numpy_meaning, paused_collection
 from calcbench.graph.lifting import CLOSED, NUMBERS, Value, place, used, value_or_array
 from calcbench.graph.nodes import INPUT, Origin
-from calcbench.graph.origins import OWN_FILES, explained
+from calcbench.graph.origins import OWN_FILES, Lines, explained
 from calcbench.graph.trees import leaves_of, rebuild, structure_of
 
 
@@ -48,7 +48,7 @@ class FunctionRecording:
         self.isolated: list[int] = []
         self.captures: list[Capture] = []
         self.mutated = False
-        self._origins: dict[tuple[Any, int], Origin] = {}
+        self._lines = Lines()
         self._guarded: dict[int, Any] = {}
 
     def origin(self) -> Origin:
@@ -56,11 +56,9 @@ class FunctionRecording:
         frame = sys._getframe(2)
         while frame.f_code.co_filename in OWN_FILES and frame.f_back is not None:
             frame = frame.f_back
-        key = (frame.f_code, frame.f_lasti)
-        known = self._origins.get(key)
-        if known is None:
-            known = self._origins[key] = (frame.f_code.co_filename, frame.f_lineno)
-        return known
+        code, instruction = frame.f_code, frame.f_lasti
+        found = self._lines.known.get((id(code), instruction))
+        return found or self._lines.place(code, instruction)
 
     def concrete(self, node: int) -> Any:
         """The value of a node for the arguments of this trace."""
