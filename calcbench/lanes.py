@@ -15,6 +15,7 @@ from calcbench.lower.cuda_arrays import on_host
 from calcbench.lower.cuda_point_emission import misfit
 from calcbench.lower.cuda_points import PointProgram, prepare_cuda_points
 from calcbench.lower.engines import Options, Runner, check_runnable
+from calcbench.lower.fused import FusedProgram, arena_bytes
 from calcbench.lower.memory import check_budget
 from calcbench.lower.workers import run_ranges, split
 
@@ -53,6 +54,7 @@ class LaneProgram:
         self.graph = graph
         self.options = options
         self.runners: dict[int, Runner] = {}
+        self.held: int | None = None  # bytes of a point between the loops of the fused engine
         self.threads: dict[int, PointProgram] = {}
         self.by_point = options.engine == "cuda" and not self._misfit()
 
@@ -68,6 +70,14 @@ class LaneProgram:
             self.runners[width] = Runner(wide, self.options)
         return self.runners[width]
 
+    def width(self, count: int) -> int:
+        """How many points make a block, if there are `count`."""
+        if self.options.engine != "fused":
+            return block_width(self.graph, count)
+        if self.held is None:
+            self.held = arena_bytes(batched(self.graph, WIDTHS[0])) // WIDTHS[0]
+        return fitting_width(self.held, count)
+
     def results(self, count: int) -> list[np.ndarray]:
         """Room for the results of `count` points."""
         kinds = [self.graph.types[i] for i in self.graph.outputs]
@@ -79,6 +89,7 @@ class LaneProgram:
             return self.results(0), np.zeros(0, bool)
         if self.by_point:
             return self._on_device(points)
+        check_process()
         results = self.results(points.size)
         points = Points([on_host(a) for a in points.arrays], points.shared)
         return results, self._by_blocks(points, results)
@@ -95,7 +106,7 @@ class LaneProgram:
         return values, done
 
     def _by_blocks(self, points: Points, results: Sequence[np.ndarray]) -> np.ndarray:
-        width = block_width(self.graph, points.size)
+        width = self.width(points.size)
         runner = self.runner(width, len(points.shared))
         done = np.zeros(points.size, bool)
         blocks = -(-points.size // width)
@@ -117,16 +128,22 @@ class LaneProgram:
         results: Sequence[np.ndarray],
         done: np.ndarray,
     ) -> None:
+        values = [*[padded(a[part], width) for a in points.arrays], *points.shared]
+        program = in_place(runner) if part.stop - part.start == width else None
         try:
-            computed = runner([*[padded(a[part], width) for a in points.arrays], *points.shared])
+            if program is None:
+                computed = runner(values)
+            else:
+                computed = program(values, [result[part] for result in results])
         except Exception:
             if part.stop - part.start == 1 and not self.graph.guards:
                 raise
             self._halves(runner, points, part, width, results, done)
             return
         count = part.stop - part.start
-        for result, value in zip(results, computed, strict=False):
-            result[part] = value[:count]
+        if program is None:
+            for result, value in zip(results, computed, strict=False):
+                result[part] = value[:count]
         done[part] = on_path(self.graph, computed[len(results) :], count)
 
     def _halves(self, runner: Runner, points: Points, part: slice, *rest: Any) -> None:
@@ -138,12 +155,22 @@ class LaneProgram:
 
 
 def block_width(graph: Graph, count: int) -> int:
-    """How many points make a block: a power of two, so that few widths are compiled."""
+    """How many points make a block, where every value in between is an array."""
+    return fitting_width(peak_bytes(value_lifetimes(graph)), count)
+
+
+def fitting_width(held: int, count: int) -> int:
+    """A power of two, so that few widths are compiled; `held` are the bytes of one point."""
     low, high = WIDTHS
-    held = max(peak_bytes(value_lifetimes(graph)), 1)
-    fitting = 1 << max(0, (CACHE_BYTES // held).bit_length() - 1)
+    fitting = 1 << max(0, (CACHE_BYTES // max(held, 1)).bit_length() - 1)
     needed = 1 << max(0, (count - 1).bit_length())
     return max(low, min(high, fitting, needed))
+
+
+def in_place(runner: Runner) -> FusedProgram | None:
+    """The program that can write into given arrays, if the runner runs one that needs no check."""
+    executable = getattr(runner.executable, "current", runner.executable)
+    return executable if isinstance(executable, FusedProgram) and not runner.is_large else None
 
 
 def padded(points: np.ndarray, width: int) -> np.ndarray:

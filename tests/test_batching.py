@@ -16,6 +16,8 @@ from calcbench.graph.ir import Builder
 from calcbench.graph.lifting import Value
 from calcbench.graph.primitive import REGISTRY
 from calcbench.graph.trees import leaves_of
+from calcbench.lanes import LaneProgram
+from calcbench.lower.engines import Options
 
 
 LANES = 3
@@ -87,3 +89,31 @@ def test_random_graphs_have_lanes(graph):
     rng = np.random.default_rng(0)
     points = [[rng.normal(size=graph.types[i].shape)[()] for i in graph.inputs] for _ in range(2)]
     assert_lanes(graph, points)
+
+
+def two_results(x, y):
+    return np.sum(x * y), np.exp(x) - y if np.sum(x) > 0 else x * y
+
+
+@pytest.mark.parametrize("count", [1, 16, 33, 40_000])
+def test_blocks_are_written_where_the_results_belong(count):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 3 * count, 2))
+    x, y = x[::3], np.asfortranarray(y[:count])
+    x.flags.writeable = False
+    wanted = cb.compile(two_results, engine="tape").batch(x, y)
+    for _ in range(2):
+        got = cb.compile(two_results, engine="fused").batch(x, y)
+        for g, w in zip(got, wanted, strict=True):
+            np.testing.assert_array_equal(g, w)
+            assert g.flags.writeable
+            assert g.flags.owndata
+
+
+def test_a_block_of_the_fused_engine_is_as_wide_as_its_arena_allows():
+    options = Options("fused")
+    loops = LaneProgram(cb.trace(lambda x: np.exp(np.sin(x) * x), 1.0), options)
+    assert loops.width(1_000_000) == 16384
+    assert loops.width(100) == 128
+    between = LaneProgram(cb.trace(lambda x: np.linalg.inv(np.exp(x)), np.ones((20, 20))), options)
+    assert between.width(1_000_000) < 256
