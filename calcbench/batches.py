@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from calcbench.device_calls import Held, held_on_device, placed
 from calcbench.graph.arraytype import GraphError, ShapeError
 from calcbench.graph.environment import Environment
 from calcbench.graph.interpreter import evaluate
@@ -15,9 +16,8 @@ from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import Guard
 from calcbench.graph.paths import Arguments, Path, Paths, arguments_hold_values, prepare
 from calcbench.graph.tracing import is_static
-from calcbench.graph.trees import leaves_of, rebuild, structure_of
 from calcbench.lanes import LaneProgram, Points
-from calcbench.lower.cuda_arrays import device_array, is_on_device, on_host, stand_in, to_device
+from calcbench.lower.cuda_arrays import is_on_device, on_host
 from calcbench.lower.engines import Options
 from calcbench.programs import result_tree
 
@@ -36,7 +36,9 @@ class Batches:
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], max_paths: int) -> Any:
         """All points, path by path."""
-        args, kwargs, held = self._held(args, kwargs)
+        held = Held({})
+        if self.options.engine == "cuda":
+            held, args, kwargs = held_on_device(args, kwargs)
         whole = prepare(args, kwargs, (), self.paths.roots)
         call = _Call(self, whole, held, batch_count(whole), max_paths)
         for path in self._usable(whole):
@@ -44,18 +46,6 @@ class Batches:
         while len(call.pending) or not call.used:
             call.take(self._record(call.point()), is_new=True)
         return call.result()
-
-    def _held(self, args: Any, kwargs: Any) -> tuple[Any, Any, dict[int, Any]]:
-        """Stand-ins for arrays of a device, and those arrays by the position of the leaf."""
-        if self.options.engine != "cuda":
-            return args, kwargs, {}
-        leaves = leaves_of((args, kwargs))
-        held = {k: device_array(leaf) for k, leaf in enumerate(leaves) if is_on_device(leaf)}
-        if not held:
-            return args, kwargs, {}
-        stand_ins = [stand_in(held[k]) if k in held else leaf for k, leaf in enumerate(leaves)]
-        args, kwargs = rebuild(structure_of((args, kwargs)), iter(stand_ins))
-        return args, kwargs, held
 
     def _usable(self, whole: Arguments) -> list[Path]:
         with self.lock:
@@ -122,14 +112,13 @@ class _Call:
         self,
         batches: Batches,
         whole: Arguments,
-        held: dict[int, Any],
+        held: Held,
         count: int,
         max_paths: int,
     ) -> None:
         self.batches = batches
         self.whole = whole
-        self.leaves = [held.get(k, leaf) for k, leaf in enumerate(whole.leaves)]
-        self.stays = bool(held)
+        self.held = held
         self.count = count
         self.max_paths = max_paths
         self.pending = np.arange(count)
@@ -138,19 +127,16 @@ class _Call:
     def point(self) -> Arguments:
         """The arguments of the first point that is still to be computed (of ones, if none is)."""
         row = self.pending[0] if len(self.pending) else None
-        pairs = zip(self.leaves, self.whole.leaves, strict=True)
-        leaves = [leaf if is_static(like) else _entry(leaf, row) for leaf, like in pairs]
+        leaves = [
+            leaf if is_static(leaf) else _entry(self.held.leaves.get(k, leaf), row)
+            for k, leaf in enumerate(self.whole.leaves)
+        ]
         return self.whole._replace(leaves=leaves)
-
-    def arrays(self) -> list[Any]:
-        """The arguments that are arrays, on the host or on a device."""
-        pairs = zip(self.leaves, self.whole.leaves, strict=True)
-        return [leaf for leaf, like in pairs if not is_static(like)]
 
     def take(self, path: Path, is_new: bool) -> None:
         """Compute the pending points; those that leave the path stay pending."""
         everything = len(self.pending) == self.count
-        points = Points(self.arrays(), path.capture_values())
+        points = Points(self.held.arrays(self.whole), path.capture_values())
         if not everything:
             points = points.only(self.pending)
         results, done = path.built.run(points)
@@ -184,19 +170,17 @@ class _Call:
         """The results of all points in order, in the shape of the function's result."""
         first = self.used[0]
         if len(self.used) == 1:
-            return result_tree(first.path.trace, self._placed(first.results))
+            return self._tree(first.path, first.results)
         joined = [np.empty((self.count, *r.shape[1:]), r.dtype) for r in first.results]
         for use in self.used:
             self._check_alike(first, use)
             for whole, part in zip(joined, use.results, strict=True):
                 whole[use.rows] = on_host(part)
-        return result_tree(first.path.trace, self._placed(joined))
+        return self._tree(first.path, joined)
 
-    def _placed(self, results: Sequence[Any]) -> list[Any]:
+    def _tree(self, path: Path, results: Sequence[Any]) -> Any:
         """The results where they belong: on the device, if an argument is there."""
-        if not self.stays:
-            return list(results)
-        return [r if is_on_device(r) else to_device(r) for r in results]
+        return result_tree(path.trace, placed(results) if self.held else results)
 
     def _check_alike(self, first: _Use, other: _Use) -> None:
         alike = first.path.trace.structure == other.path.trace.structure and all(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, wraps
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from calcbench.graph.arraytype import GraphError, as_array
 from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value
-from calcbench.graph.paths import Arguments, Path, Paths, prepare
+from calcbench.graph.paths import Arguments, Attempt, Path, Paths, prepare
 from calcbench.lower.engines import Options, Runner
 from calcbench.lower.memory import MemoryPlan
 from calcbench.programs import inlined, result_tree
@@ -28,6 +28,17 @@ class Built(NamedTuple):
 
     graph: Graph
     runner: Runner
+
+
+def device_calls(engine: str) -> Any:
+    """What takes arrays of a device where they lie; loaded for the engine that can, else None."""
+    return import_module("calcbench.device_calls") if engine == "cuda" else None
+
+
+def runner_of(graph: Graph, options: Options) -> Any:
+    """The graph on its engine."""
+    device = device_calls(options.engine)
+    return (device.DeviceRunner if device else Runner)(graph, options)
 
 
 class Compiled:
@@ -47,6 +58,7 @@ class Compiled:
         self.options = options
         self.paths = Paths(function, self._build, generic=False)
         self.last: Path | None = None
+        self.device = device_calls(options.engine)
         self._shortcuts: tuple[Shortcut, ...] = ()
         wraps(function, updated=())(self)
 
@@ -83,14 +95,26 @@ class Compiled:
                     if self.last is not path:
                         self._prefer(Shortcut(path, take))
                     return result
+        if self.device:
+            held, args, kwargs = self.device.held_on_device(args, kwargs)
+            if held:
+                return self._on_device(held, prepare(args, kwargs, (), self.paths.roots))
         arguments = prepare(args, kwargs, (), self.paths.roots)
-        path, results = self._run(arguments)
+        path, results = self._run(arguments, self.paths.candidates(arguments), arguments.arrays)
         self.last = path
         finish = finisher(path)
         found = shortcut(path, arguments, self.paths, path.built.runner, finish)
         if found is not None:
             self._prefer(found)
         return result_tree(path.trace, results)
+
+    def _on_device(self, held: Any, arguments: Arguments) -> Any:
+        """A call with arrays of a device, for which some of the arguments stand in."""
+        # Branches of Python look at values: for a new path, the arrays are copied to the host once.
+        candidates = self.paths.candidates(arguments, lambda: held.on_host(arguments))
+        path, results = self._run(arguments, candidates, held.arrays(arguments))
+        self.last = path
+        return result_tree(path.trace, self.device.placed(results))
 
     def _prefer(self, known: Shortcut) -> None:
         """Try this one first from now on."""
@@ -131,7 +155,7 @@ class Compiled:
         return self.batches.run(args, kwargs, max_paths)
 
     def _build(self, graph: Graph, wanted: tuple[int, ...]) -> Built:
-        return Built(graph, Runner(graph, self.options))
+        return Built(graph, runner_of(graph, self.options))
 
     def _built(self, what: str) -> Built:
         if self.last is None:
@@ -139,9 +163,11 @@ class Compiled:
         built: Built = self.last.built
         return built
 
-    def _run(self, arguments: Arguments) -> tuple[Path, Sequence[Any]]:
-        for rank, (path, captured, is_new) in enumerate(self.paths.candidates(arguments)):
-            inputs = [*arguments.arrays, *captured]
+    def _run(
+        self, arguments: Arguments, candidates: Iterable[Attempt], arrays: Sequence[Any]
+    ) -> tuple[Path, Sequence[Any]]:
+        for rank, (path, captured, is_new) in enumerate(candidates):
+            inputs = [*arrays, *captured]
             try:
                 results = run(path.built, inputs)
             except GuardMiss:
@@ -181,7 +207,7 @@ class CompiledGraph:
     def __init__(self, graph: Graph, options: Options) -> None:
         self.graph = graph
         self.options = options
-        self.runner = Runner(graph, options)
+        self.runner: Runner = runner_of(graph, options)
 
     @property
     def engine(self) -> str:
@@ -199,7 +225,8 @@ class CompiledGraph:
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """One array, or a tuple for several outputs; inputs in order, or by name."""
-        inputs = bound_inputs(self.graph, args, named)
+        device = device_calls(self.engine)
+        inputs = bound_inputs(self.graph, args, named, device.is_on_device if device else None)
         try:
             results = self.runner(inputs)
         except GuardMiss:
@@ -208,11 +235,21 @@ class CompiledGraph:
                 f"({', '.join(self.graph.place(g.node) for g in self.graph.guards)}); compile the "
                 "function instead of the graph"
             ) from None
+        if device and any(map(device.is_on_device, inputs)):
+            results = device.placed(results)
         return results[0] if len(results) == 1 else tuple(results)
 
 
-def bound_inputs(graph: Graph, args: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
-    """The inputs in the graph's order, with exactly its types."""
+def bound_inputs(
+    graph: Graph,
+    args: tuple[Any, ...],
+    named: dict[str, Any],
+    stays: Callable[[Any], bool] | None = None,
+) -> list[Any]:
+    """The inputs in the graph's order, with exactly its types.
+
+    Those that `stays` holds for are left as they are: the engine that takes them checks them.
+    """
     names = graph.input_names
     given = {**dict(zip(names, args, strict=False)), **named}
     if len(args) > len(names) or len(args) + len(named) != len(given) or set(given) != set(names):
@@ -221,8 +258,8 @@ def bound_inputs(graph: Graph, args: tuple[Any, ...], named: dict[str, Any]) -> 
             f"{len(args)} in order and {sorted(named)} by name"
         )
     return [
-        checked_input(given[name], graph, index)
-        for name, index in zip(names, graph.inputs, strict=True)
+        value if stays and stays(value) else checked_input(value, graph, index)
+        for value, index in zip([given[name] for name in names], graph.inputs, strict=True)
     ]
 
 
@@ -262,7 +299,9 @@ def compile(
     -------
     callable
         Called like `function`, with equal results; ``.batch(...)`` runs it on many points at
-        once, ``.memory`` says what it holds, ``.__source__`` is the code.
+        once, ``.memory`` says what it holds, ``.__source__`` is the code. On ``cuda``, arrays with
+        ``__cuda_array_interface__`` or DLPack that lie on the device are taken there, without a
+        copy (one goes to the host for each path, when it is recorded), and results stay there.
 
     Raises
     ------

@@ -13,12 +13,14 @@ from numba import cuda
 from test_fused import program_graphs, same
 
 import calcbench as cb
+from calcbench import device_calls
 from calcbench.graph.arraytype import FLOAT64, ArrayType
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Builder
 from calcbench.graph.lifting import Value
 from calcbench.graph.ordering import TIES, winner_share
 from calcbench.graph.trees import leaves_of, map_leaves
+from calcbench.lower import cuda_arrays
 from calcbench.lower.cuda_arrays import is_on_device, on_host
 from calcbench.lower.cuda_point_emission import misfit
 from calcbench.lower.cuda_points import prepare_cuda_points
@@ -158,6 +160,15 @@ def refusals():
         "memory": lambda: cb.compile(np.sin, engine="cuda", memory_limit=100).batch(np.ones(99)),
         "dtype": lambda: doubled([cuda.to_device(np.arange(6).reshape(2, 3))], 2),
         "shape": lambda: doubled([cuda.to_device(np.ones((2, 4)))], 2),
+        "called with strides": lambda: cb.compile(np.sin, engine="cuda")(
+            cuda.to_device(np.ones((3, 2)).T)
+        ),
+        "called with half": lambda: cb.compile(np.sin, engine="cuda")(
+            cuda.to_device(np.ones(3, np.float16))
+        ),
+        "graph of another shape": lambda: cb.compile(cb.trace(np.sin, NORMAL), engine="cuda")(
+            cuda.to_device(np.ones(3))
+        ),
         "strides": lambda: doubled([cuda.to_device(np.ones((3, 2)).T)], 2),
         "host": lambda: prepare_cuda_points(cb.trace(np.linalg.inv, np.eye(2))),
     }
@@ -188,6 +199,68 @@ def batches_on_device():
     matrices = np.stack([np.eye(2) * k for k in range(1, 4)])
     got = cb.compile(np.linalg.inv, engine="cuda").batch(cuda.to_device(matrices))
     compare(on_host(got), np.linalg.inv, [matrices])
+
+
+def several(x, k):
+    """Two paths; results that are inputs, constants, empty, or no arrays at all."""
+    total = np.sum(x * k)
+    shown = total if total > 1 else -total
+    return {"sum": shown, "x": x, "ones": np.ones(2) * 3.0, "none": x[:0] * 2.0, "name": "several"}
+
+
+CALLS = {
+    "one result": (np.sin, (NORMAL,)),
+    "numbers": (lambda x, y: x * y, (np.array(0.5), np.array(3.0))),
+    "gradient": (cb.grad(lambda x: np.sum(x**3)), (NORMAL,)),
+    "mixed": (several, (WEIGHTS, 2.0)),
+    "another path": (several, (WEIGHTS, -2.0)),
+    "masks": (cb.grad(masked), (NORMAL[0],)),
+    "rows of the host": (np.linalg.inv, (np.eye(3) * 2.0,)),
+}
+
+
+def sent(leaf):
+    return cuda.to_device(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def check_call(got, function, arguments):
+    """Every number is on the device, and is what the function computes."""
+    for a, b in zip(leaves_of(got), leaves_of(function(*arguments)), strict=True):
+        if isinstance(b, str):
+            assert a == b
+        else:
+            assert is_on_device(a)
+            assert tuple(a.shape) == np.shape(b)
+            np.testing.assert_allclose(on_host(a), b, rtol=1e-13, atol=1e-300)
+
+
+def calls_on_device():
+    """Arrays of the device go into single calls and come out; a path copies them to record it."""
+    for name, (function, arguments) in CALLS.items():
+        compiled = cb.compile(function, engine="cuda")
+        for _ in range(3):
+            check_call(compiled(*map(sent, arguments)), function, arguments)
+        assert all(not is_on_device(v) for v in leaves_of(compiled(*arguments))), name
+    graph = cb.compile(cb.trace(np.sin, NORMAL), engine="cuda")
+    check_call(graph(x0=sent(NORMAL)), np.sin, (NORMAL,))
+    assert not is_on_device(graph(NORMAL))
+    scaled = cb.compile(lambda x: x * 2.0, engine="cuda")
+    return [*map(len, fetched(scaled))], [e.kind for e in events_of(scaled)]
+
+
+def fetched(compiled, copy=cuda_arrays.on_host):
+    """Per call the arrays that were copied to the host to be recorded."""
+    found = []
+    device_calls.on_host = lambda array: found[-1].append(array) or copy(array)
+    for _ in range(3):
+        found.append([])
+        compiled(sent(NORMAL))
+    device_calls.on_host = copy
+    return found
+
+
+def events_of(compiled):
+    return compiled.last.built.runner.executable.events
 
 
 def ties():
@@ -229,6 +302,7 @@ def main():
     batches = {name: attempt(batch, name) for name in BATCHES}
     found = {"programs": programs, "batches": batches}
     found |= {"refusals": refusals(), "device": attempt(on_device)}
+    found |= {"device calls": attempt(calls_on_device)}
     found |= {"device batches": attempt(batches_on_device), "ties": attempt(ties)}
     print(json.dumps(found))
 

@@ -8,6 +8,7 @@ from simulated_points import (
     EXTRA as POINTS,
     MANY,
     batches_on_device,
+    calls_on_device,
     compare,
     outcome,
 )
@@ -134,6 +135,10 @@ def test_a_position_outside_harms_no_other_point():
     got = prepare_cuda_points(graph)([np.eye(3), np.array([0, 5, 2])], 3)
     assert got.done.tolist() == [True, False, True]
     assert got.values[0][[0, 2]].tolist() == [1.0, 1.0]
+
+
+def test_single_calls_stay_there():
+    assert calls_on_device() == ([1, 0, 0], ["launch"])
 
 
 # --- direct sweeps -------------------------------------------------------------------------------

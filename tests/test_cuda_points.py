@@ -63,6 +63,9 @@ REFUSALS = {
     "dtype": "input x has type f64[2,3], got an array of int64",
     "shape": "has type f64[2,3], got an array of shape (2, 4)",
     "strides": "kernels read contiguous arrays",
+    "called with strides": "kernels read contiguous arrays",
+    "called with half": "dtype float16 is not one of",
+    "graph of another shape": "has type f64[40,3], got an array of shape (3,)",
 }
 
 
@@ -77,6 +80,11 @@ def test_arrays_of_the_device_are_not_copied(simulated):
 
 def test_batches_of_arrays_of_the_device_stay_there(simulated):
     assert simulated["device batches"] is None
+
+
+def test_single_calls_take_arrays_where_they_lie(simulated):
+    """A path copies its arrays to the host once, to be recorded; after that no call copies any."""
+    assert simulated["device calls"] == [[1, 0, 0], ["launch"]]
 
 
 def test_ties_follow_every_convention(simulated):

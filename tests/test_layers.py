@@ -70,7 +70,7 @@ lower/drivers
 lower/fused
 lower/engines
 lower/transformed_sweeps
-programs functions lanes
+programs functions lanes device_calls
 batches shortcuts
 compilation
 compositions delegation

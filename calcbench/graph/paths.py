@@ -180,14 +180,24 @@ class Paths:
         self.programs: dict[Any, Any] = {}
         self.lock = RLock()  # held while the lists change, never while the function runs
 
-    def candidates(self, arguments: Arguments) -> Iterator[Attempt]:
-        """Paths that may fit, the last used first; a new recording comes last."""
+    def candidates(
+        self, arguments: Arguments, fetch: Callable[[], Arguments] | None = None
+    ) -> Iterator[Attempt]:
+        """Paths that may fit, the last used first; a new recording comes last.
+
+        If `arguments` tell types alone, `fetch` gets their values, which a recording needs.
+        """
         lasting = self.cache and not arguments_hold_values(arguments)
         if lasting:
             for path in self._known(self.trusted, arguments.key):
                 yield Attempt(path, path.capture_values(), False)
-        trace = self.trace(arguments)
-        yield Attempt(self._path(trace, arguments, lasting), _recorded(trace), True)
+        values = arguments if fetch is None else fetch()
+        trace = self.trace(values)
+        path = self._path(trace, values, lasting)
+        if fetch is not None:  # recorded twice at once, so that values are fetched once a path
+            trace = self.trace(values)
+            path = self._path(trace, values, lasting)
+        yield Attempt(path, _recorded(trace), True)
 
     def _known(self, store: dict[Any, list[Path]], key: Any) -> list[Path]:
         """The stored paths whose environment has not changed; the others are dropped."""

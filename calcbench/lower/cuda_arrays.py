@@ -70,7 +70,7 @@ def on_host(array: Any) -> np.ndarray:
 def to_device(array: np.ndarray) -> Any:
     """A copy on the device."""
     with translated("an array cannot be copied to the device"):
-        return cuda_library().to_device(np.ascontiguousarray(array))
+        return cuda_library().to_device(np.ascontiguousarray(array).reshape(np.shape(array)))
 
 
 def _as_numba(value: Any) -> Any:

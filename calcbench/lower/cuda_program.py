@@ -91,8 +91,9 @@ class CudaProgram:
     def _run(self, inputs: Sequence[Any]) -> list[Any]:
         stays = any(is_on_device(value) for value in inputs)
         arrays = dict(self._arrays)
-        for node, value in zip(self.graph.inputs, inputs, strict=True):
-            self._bind(arrays, node, value)
+        named = zip(self.graph.inputs, self.graph.input_names, inputs, strict=True)
+        for node, label, value in named:
+            self._bind(arrays, node, label, value)
         outputs = self.text.output_names()
         for name in filter(None, outputs):
             arrays[name] = self._own(name)
@@ -105,13 +106,13 @@ class CudaProgram:
         pairs = zip(outputs, self.graph.outputs, strict=True)
         return [self._result(arrays.get(name), name, node, stays) for name, node in pairs]
 
-    def _bind(self, arrays: dict[str, Any], node: int, value: Any) -> None:
+    def _bind(self, arrays: dict[str, Any], node: int, label: str, value: Any) -> None:
         """An input where kernels find it; what no kernel reads is not copied."""
         name = self.text.names.stored.get(node)
         if name is None:
             return
         if is_on_device(value):
-            arrays[name] = flat_view(value, self.graph.types[node], f"v{node}")
+            arrays[name] = flat_view(value, self.graph.types[node], label)
             return
         if name not in self._arrays:
             self._arrays[name] = self._own(name)
