@@ -18,7 +18,7 @@ from calcbench.lower.sweep_texts import Kernel
 
 
 RECORD = 8  # numbers of an instruction
-SPARE = 1 << 20  # bytes: larger memory is given back after a run
+SPARE = 1 << 25  # bytes: more is given back after a run, though new pages cost as much as the run
 SLICE = 1 << 20  # instructions between two chances to answer Ctrl-C: about ten milliseconds
 VIEWS = {"float64": 0, "float32": 1, "int64": 2, "bool": 3}
 
@@ -42,15 +42,15 @@ class Cells:
     def __init__(self, places: np.ndarray, dtype: np.dtype) -> None:
         self.view, self.shape = VIEWS[dtype.name], places.shape
         self.where: Any = _in_a_row(places * (8 // dtype.itemsize))
+        self.is_row = isinstance(self.where, slice)
 
     def write(self, words: Words, value: Any) -> None:
         """Store a value of the same shape."""
-        is_row = isinstance(self.where, slice)
-        words.views[self.view][self.where] = value.reshape(-1) if is_row else value
+        words.views[self.view][self.where] = value.reshape(-1) if self.is_row else value
 
     def read(self, words: Words) -> Any:
         """A fresh array, or a NumPy scalar."""
-        if isinstance(self.where, slice):
+        if self.is_row:
             return words.views[self.view][self.where].copy().reshape(self.shape)
         return words.views[self.view][self.where]
 
