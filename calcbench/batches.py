@@ -101,7 +101,7 @@ class _Use(NamedTuple):
     """A path, the points that took it, and their results."""
 
     path: Path
-    rows: np.ndarray
+    rows: np.ndarray | range
     results: Sequence[np.ndarray]
 
 
@@ -121,7 +121,7 @@ class _Call:
         self.held = held
         self.count = count
         self.max_paths = max_paths
-        self.pending = np.arange(count)
+        self.pending: np.ndarray | range = range(count)  # numbers written out once some are done
         self.used: list[_Use] = []
 
     def point(self) -> Arguments:
@@ -138,15 +138,17 @@ class _Call:
         everything = len(self.pending) == self.count
         points = Points(self.held.arrays(self.whole), path.capture_values())
         if not everything:
-            points = points.only(self.pending)
+            points = points.only(np.asarray(self.pending))
         results, done = path.built.run(points)
         if is_new and self.count and not done[0]:
             self._refuse_path(path)
         if done.all():
             self.used.append(_Use(path, self.pending, results))
+            self.pending = self.pending[:0]
         elif done.any():
-            self.used.append(_Use(path, self.pending[done], [on_host(r)[done] for r in results]))
-        self.pending = self.pending[~done]
+            rows = np.arange(self.count) if everything else np.asarray(self.pending)
+            self.used.append(_Use(path, rows[done], [on_host(r)[done] for r in results]))
+            self.pending = rows[~done]
         if len(self.used) >= self.max_paths and len(self.pending):
             self._refuse_more(path)
 
