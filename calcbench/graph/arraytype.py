@@ -122,9 +122,10 @@ class ArrayType(NamedTuple):
         return all(isinstance(extent, int) for extent in self.shape)
 
 
+_MOST_BYTES = 2**63 - 1
 _REFUSED = {
     "c": "complex values are not supported yet: split into real and imaginary parts",
-    "O": "object arrays hold no numbers calcbench can differentiate",
+    "O": "object arrays hold no numbers calcbench can differentiate: build it with dtype=float",
     "M": "dates carry no derivative",
     "m": "time spans carry no derivative",
 }
@@ -141,6 +142,13 @@ def check_dtype(dtype: np.dtype) -> np.dtype:
     if native.kind == "f":
         why = f"{why}: convert with .astype(np.float32) or .astype(np.float64)"
     raise DTypeError(f"dtype {dtype} is not one of float64, float32, int64, bool; {why}")
+
+
+def check_size(kind: ArrayType, what: str) -> ArrayType:
+    """The type, unless no memory could be counted out for it: NumPy refuses such arrays too."""
+    if kind.is_concrete and kind.size * kind.dtype.itemsize > _MOST_BYTES:
+        raise ShapeError(f"{what} makes {kind}, more entries than an array can have; use fewer")
+    return kind
 
 
 def array_type(shape: Shape | DimLike, dtype: object = FLOAT64) -> ArrayType:
@@ -171,6 +179,11 @@ def as_array(value: object, what: str = "value") -> np.ndarray:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
         raise DTypeError(f"{what} is not an array of numbers: {error}") from error
+    if type(value) is int and array.dtype != INT64:
+        raise DTypeError(
+            f"{what} is an integer of {value.bit_length()} bits, which int64 does not hold; pass "
+            "it as a float"
+        )
     if array.dtype.kind not in "fiubcOMm":
         raise DTypeError(f"{what} has dtype {array.dtype}; numbers are expected")
     try:

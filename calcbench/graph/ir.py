@@ -17,6 +17,7 @@ from calcbench.graph.arraytype import (
     ShapeError,
     as_array,
     check_bound,
+    check_size,
     with_sizes,
 )
 from calcbench.graph.nodes import INPUT, Guard, Literal, Node, Origin, Params, Row
@@ -85,7 +86,9 @@ class Graph:
         """Where node `node` was recorded, as text for an error message."""
         origin = self.origins[node] if self.origins else None
         where = f", recorded at {origin[0]}:{origin[1]}" if origin else ""
-        return f"v{node} = {self.nodes[node].row.name}{where}"
+        found = self.nodes[node]
+        name = f" {dict(found.params)['name']!r}" if found.row is INPUT else ""
+        return f"v{node} = {found.row.name}{name}{where}"
 
     def bind(self, **values: object) -> Any:
         """Evaluate with the inputs bound by name; one array, or a tuple for several outputs.
@@ -260,7 +263,7 @@ def _infer(row: Row, types: Sequence[ArrayType], params: Params) -> ArrayType:
             "elementwise operations, broadcasting, sum, transpose, matmul, trace, diag, outer, "
             "kron, det and inv take named dimensions"
         )
-    return row.infer(*types, **dict(params))
+    return check_size(row.infer(*types, **dict(params)), row.name)
 
 
 def _named(name: str, type: ArrayType) -> Params:

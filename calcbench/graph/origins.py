@@ -19,7 +19,9 @@ OWN_FILES = {str(p) for p in Path(__file__).resolve().parents[1].rglob("*.py")}
 # What NumPy says when a plain array, or a function of plain arrays, meets traced values.
 _NUMPY_SAYS = (
     "setting an array element with a sequence",
-    "has no callable",
+    "of type Value which has no callable",
+    "of type float which has no callable",
+    "of type int which has no callable",
     "dtype('O')",
     "not supported for the input types",
     "Object arrays",
@@ -61,6 +63,8 @@ def explained(error: Exception, function: Callable[..., Any]) -> Exception:
     error about sequences; NumPy's functions of object arrays fail in several words.
     """
     place = _user_line(error) or described(function)
+    if isinstance(error, StopIteration):  # which would end a loop of calcbench's own instead
+        error = RuntimeError("the function raised StopIteration: an iterator had nothing left")
     if isinstance(error.__cause__, TraceError):
         error = error.__cause__
     if not any("while tracing" in note for note in getattr(error, "__notes__", ())):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from calcbench.graph.activity import carries_tangent
-from calcbench.graph.arraytype import ArrayType, DerivativeError, TraceError
+from calcbench.graph.arraytype import ArrayType, CalcbenchError, DerivativeError, TraceError
 from calcbench.graph.comparison import equal, not_equal
 from calcbench.graph.dispatch import concrete_of
 from calcbench.graph.ir import Builder, Graph, numpy_meaning, paused_collection
@@ -187,6 +187,7 @@ def record(
             return _finish(recording, result, with_outputs)
     except Exception as error:
         better = explained(error, function)
+        _name_static(better, leaves, names)
         if better is error:
             raise
         raise better from None
@@ -214,6 +215,14 @@ def _bind(
             recording.varied.add(node)
         arguments.append(Value(recording.builder, node))
     return arguments
+
+
+def _name_static(error: Exception, leaves: Sequence[Any], names: Sequence[str] | None) -> None:
+    """Note which arguments are no numbers: what NumPy says about them names none."""
+    static = [] if names is None else zip(names, leaves, strict=True)
+    told = [f"{name} = {leaf!r:.60}" for name, leaf in static if is_static(leaf)]
+    if told and isinstance(error, TypeError) and not isinstance(error, CalcbenchError):
+        error.add_note(f"passed on as they are, being no numbers or arrays: {', '.join(told)}")
 
 
 def is_static(leaf: Any) -> bool:

@@ -78,7 +78,7 @@ class ReverseSweep(Sweep):
 
     def _distinct_seeds(self) -> list[Cells] | None:
         """Where cotangents of results are stored; None if a place has two, which add up."""
-        flat = np.concatenate([p.reshape(-1) for p in self.seeds])
+        flat = np.concatenate([np.zeros(0, np.int64), *[p.reshape(-1) for p in self.seeds]])
         if len(np.unique(flat)) < len(flat):
             return None
         return [Cells(p, self.dtype) for p in self.seeds]
@@ -94,7 +94,7 @@ class ReverseSweep(Sweep):
             If the inputs do not take the recorded path.
         """
         check_process()
-        room = self.idle.pop() if self.idle else self._room()
+        room = self._free_room()
         words, passed, live = room
         for cells, value in zip(self._inputs, inputs, strict=True):
             cells.write(words, value)
@@ -108,6 +108,13 @@ class ReverseSweep(Sweep):
         if self.memory.peak <= SPARE:
             self.idle.append(room)
         return [*outputs[: len(self.graph.outputs)], *found]
+
+    def _free_room(self) -> tuple[Words, Words, np.ndarray]:
+        """Memory of a finished run, or new: other threads take from the same list."""
+        try:
+            return self.idle.pop()  # type: ignore[no-any-return]
+        except IndexError:
+            return self._room()
 
     def _room(self) -> tuple[Words, Words, np.ndarray]:
         count = len(self.code.varied)
