@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -222,11 +221,9 @@ class Paths:
             for path in self._known(self.fresh, key):
                 if _agree(path.trace, trace):
                     return self._trust(key, path, trace)
-        # At a point where an equality test holds, its guard (the general branch) does not.
-        graph = replace(trace.graph, guards=()) if trace.isolated else trace.graph
         nested = any(isinstance(c.source, Value) for c in trace.captures)
         kept = lasting and not (nested or trace.mutated)
-        built = self._built(graph, self.positions(arguments))
+        built = self._built(trace.graph, self.positions(arguments))
         path = Path(trace, built, Environment(self.function if kept else None))
         if kept:
             self.keep(self.fresh, key, path)
