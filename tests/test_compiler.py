@@ -218,6 +218,28 @@ print(twice(np.arange(5.0)), twice(np.arange(5)), total(np.arange(5)))
     assert run_python(script).splitlines() == ["5.0 1 0", "10.0 10.0 5.0"]
 
 
+def test_what_is_imported_is_loaded_only_to_compile(folder: Path) -> None:
+    script = """
+from calcbench.lower import compiler
+
+half = compiler.announce("@inline\\ndef half(x):\\n    return x * 0.5\\n")
+quarter = f"from {half} import half\\n@inline\\ndef quarter(x):\\n    return half(half(x))\\n"
+below = compiler.announce(quarter)
+text = f"from {below} import quarter\\n@jit\\ndef f(x):\\n    return quarter(x)\\n"
+f = compiler.load(text).f
+print(f(8.0), len(compiler._modules))
+"""
+    assert run_python(script) == "2.0 3"
+    assert len(list(folder.iterdir())) == 3
+    again = script + "print(f(4), len(compiler._modules))\n"
+    assert run_python(again).splitlines() == ["2.0 1", "1.0 3"]
+    for entry in folder.iterdir():
+        entry.write_bytes(b"damaged")
+    assert run_python(script) == "2.0 3"
+    assert run_python(script) == "2.0 1"
+    assert run_python(script, NUMBA_DISABLE_JIT="1") == "2.0 3"
+
+
 def test_a_program_runs_on_the_least_kernel_unless_a_larger_is_there(folder: Path) -> None:
     x = cb.var("x", shape=(3,))
     plain, rarer = cb.as_graph(np.exp(x) + 1), cb.as_graph(np.tanh(x))

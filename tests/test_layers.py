@@ -49,7 +49,7 @@ lower/cuda_point_loops
 lower/cuda_point_rows
 lower/cache lower/workers
 lower/compiler
-lower/opcodes lower/tape_products
+lower/opcodes lower/tape_products lower/linking
 lower/tape_texts lower/sweep_cases
 lower/sweep_texts lower/sweep_kinds
 lower/sweep_encoding

@@ -22,7 +22,7 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -289,9 +289,25 @@ class KeptCode(FunctionCache):
     Before it reads, Numba fills the registries of its compiler: 0.5 s of processor time in a new
     process, a half of it to load SciPy. Machine code links to the functions of Numba's run time
     alone. A process that compiles fills the registries then.
+
+    `complete` is called before something is compiled.
     """
+
+    def __init__(self, function: Any, complete: Callable[[], None]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        self.complete = complete
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The code for these types, None if there is none."""
         rtsys.initialize(target_context)
-        return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        found = self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        if found is None:
+            self.complete()
+        return found
+
+
+def read_quickly(dispatchers: Iterable[Any], complete: Callable[[], None]) -> None:
+    """Let what Numba caches be `KeptCode`."""
+    for dispatcher in dispatchers:
+        if isinstance(getattr(dispatcher, "_cache", None), FunctionCache):
+            dispatcher._cache = KeptCode(dispatcher.py_func, complete)

@@ -13,8 +13,9 @@ import re
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -46,6 +47,7 @@ inline = numba.njit(**options, no_cpython_wrapper=True, cache=True, forceinline=
 MOST_FUNCTIONS = 256  # that one function calls
 CAPACITY = 256  # modules held by this process; compiled code is not small
 _PRODUCT = "np.dot("  # Numba checks SciPy's BLAS, which this calls, when it fills its registries
+_IMPORT = re.compile(r"^from (generated_\w+) import (\w+)$", re.MULTILINE)
 _FIXED_TIME = 946684800  # 2000-01-01: older releases of Numba compare the time of the file
 
 
@@ -99,10 +101,16 @@ class Module:
         self.source = source
         self.imports = imports
         self.key = cache.digest(PREAMBLE, source)
-        self.name = f"generated_{self.key[:32]}"
+        self.name = _name(self.key)
         self.lock = threading.Lock()
         self.folder = cache.workspace() / self.name
         self.kept = self._restore()
+        self.functions: dict[str, Function] = {}
+        self.is_complete = not self._may_wait()
+        if self.is_complete:
+            self._load_imports()
+        else:
+            _stand_in(source)
         self.functions = {k: Function(k, v, self) for k, v in self._import().items()}
 
     def __getattr__(self, name: str) -> Function:
@@ -126,11 +134,31 @@ class Module:
         path.write_text(PREAMBLE + self.source, encoding="utf-8")
         os.utime(path, (_FIXED_TIME, _FIXED_TIME))
         with cache.beside_files():
-            module = _imported(self.name, path)
-            found = {k: v for k, v in vars(module).items() if _is_entry(v, self.name)}
+            names = vars(_imported(self.name, path))
+            own = [v for v in names.values() if getattr(v, "__module__", None) == self.name]
             if _PRODUCT not in self.source:
-                _read_quickly(found.values())
-        return found
+                cache.read_quickly(own, partial(self._complete, names))
+        return {k: v for k, v in names.items() if _is_entry(v, self.name)}
+
+    def _may_wait(self) -> bool:
+        """Whether what is imported is loaded only if something has to be compiled."""
+        is_compiled = bool(self.kept) and not getattr(numba.config, "DISABLE_JIT", False)
+        return is_compiled and _PRODUCT not in self.source
+
+    def _load_imports(self) -> None:
+        """Load the modules that were announced, and take those that they import from."""
+        names = dict.fromkeys(name for name, _ in _IMPORT.findall(self.source))
+        loaded = [load(_announced[name]) for name in names if name in _announced]
+        every = [*self.imports, *(m for module in loaded for m in (*module.imports, module))]
+        self.imports = tuple(dict.fromkeys(every))
+
+    def _complete(self, names: dict[str, Any]) -> None:
+        """Import what was left out, before something is compiled."""
+        if not self.is_complete:
+            self._load_imports()
+            for module, name in _IMPORT.findall(self.source):
+                names[name] = vars(sys.modules[module])[name]
+            self.is_complete = True
 
     def publish(self) -> None:
         """Keep what was compiled since the last time, for later processes."""
@@ -188,7 +216,19 @@ class Function:
 
 
 _modules: OrderedDict[str, Module] = OrderedDict()
-_lock = threading.Lock()
+_announced: dict[str, str] = {}  # texts by the names of their modules
+_lock = threading.RLock()
+
+
+def announce(source: str) -> str:
+    """The name of a text's module, for others to import from; it is loaded if they need it."""
+    name = _name(cache.digest(PREAMBLE, source))
+    _announced[name] = source
+    return name
+
+
+def _name(key: str) -> str:
+    return f"generated_{key[:32]}"
 
 
 def load(source: str, imports: tuple[Module, ...] = ()) -> Module:
@@ -196,8 +236,9 @@ def load(source: str, imports: tuple[Module, ...] = ()) -> Module:
 
     Its functions carry ``@jit``, or, if only compiled ones call them, ``@loop``, ``@part`` (kept on
     disk) or ``@inline`` (a part of those that call them), and may use ``math``, ``np`` and
-    ``numba``. The text imports from modules in `imports` only, whose names say what they hold. The
-    same text gives the same object, in every thread, as long as it is among the last 256 used.
+    ``numba``. The text imports from modules in `imports`, or that were announced, only: their names
+    say what they hold. The same text gives the same object, in every thread, as long as it is among
+    the last 256 used.
 
     Raises
     ------
@@ -257,11 +298,23 @@ def _is_entry(value: Any, name: str) -> bool:
     return is_own and not options.get("no_cpython_wrapper")
 
 
-def _read_quickly(dispatchers: Iterable[Any]) -> None:
-    """Let Numba read code without its registries."""
-    for dispatcher in dispatchers:
-        if hasattr(dispatcher, "_cache"):  # else NUMBA_DISABLE_JIT is set
-            dispatcher._cache = cache.KeptCode(dispatcher.py_func)  # type: ignore[no-untyped-call]
+class StandIn(ModuleType):
+    """A module that is not loaded yet: what is imported from it is None, until it is needed.
+
+    Numba wants to find the modules of all functions in the code that it reads from disk.
+    """
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+def _stand_in(source: str) -> None:
+    """Let all that a text imports from be there."""
+    for module, _ in _IMPORT.findall(source):
+        if module not in sys.modules:
+            sys.modules[module] = StandIn(module)
+            _stand_in(_announced[module])
 
 
 # --- compiling ----------------------------------------------------------------------------------

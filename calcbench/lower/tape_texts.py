@@ -16,6 +16,7 @@ import numpy as np
 from calcbench.graph.arraytype import BOOL, ArrayType
 from calcbench.graph.elementwise import convert
 from calcbench.lower import folds
+from calcbench.lower.linking import import_lines
 from calcbench.lower.opcodes import (
     ANY_FAMILY,
     DTYPES,
@@ -26,7 +27,7 @@ from calcbench.lower.opcodes import (
     Numbering,
 )
 from calcbench.lower.reductions import TREE
-from calcbench.lower.texts import cast, element_text, library
+from calcbench.lower.texts import cast, element_text
 
 
 VIEWS = {"float64": "f8", "float32": "f4", "int64": "i8", "bool": "b1"}
@@ -115,7 +116,7 @@ def switch(cases: Iterable[tuple[int, str]], name: str = "op") -> str:
 
 def with_library(text: str) -> str:
     """The text after the functions that it calls."""
-    return "\n".join([_CONSTANTS, folds.library(text), library(text), text])
+    return "\n".join([_CONSTANTS, folds.library(text), import_lines(text), text])
 
 
 @lru_cache(maxsize=32)
