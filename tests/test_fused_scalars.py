@@ -42,6 +42,8 @@ def same_bits(graph, values):
 def test_a_scalar_chain_is_computed_once_and_without_memory():
     program = same_bits(cb.trace(cb.grad(chain), X), [X])
     assert program.source.count("log_lane_called(v") == 4
+    assert program.source.count("sin_cos_called(v") == 8  # each once for both
+    assert "sin_any" not in program.source
     assert "log_lane(" not in program.source
     assert program.memory.arena == program.memory.workspace == 0
 
@@ -109,6 +111,22 @@ def compute(x, inlined, called, count):
         inlined[i] = {0}(x[i])
         called[i] = {0}_called(x[i])
 """
+
+
+def test_one_call_for_sine_and_cosine_gives_their_bits():
+    text = """
+@jit
+def compute(x, sines, cosines, count):
+    for i in range(count):
+        sines[0, i], cosines[0, i] = sin_any(x[i]), cos_any(x[i])
+        sines[1, i], cosines[1, i] = sin_cos_called(x[i])
+"""
+    imports, modules = linked(text)
+    results = np.empty((2, 2, ARGUMENTS.size))
+    load(imports + text, modules).compute(ARGUMENTS, *results, ARGUMENTS.size)
+    for apart, together in results:
+        same = apart.view(np.int64) == together.view(np.int64)
+        assert np.all(same | (np.isnan(apart) & np.isnan(together)))
 
 
 @pytest.mark.parametrize("name", ["exp_lane", "sin_any", "cos_any", "tanh_lane"])

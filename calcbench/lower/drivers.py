@@ -21,7 +21,7 @@ from calcbench.lower.folding import FoldWriter
 from calcbench.lower.groups import Group, Planner, base
 from calcbench.lower.layout import Layout
 from calcbench.lower.loops import Loop
-from calcbench.lower.parts import LONGEST, SCALARS, Part, cut, hand_on
+from calcbench.lower.parts import LONGEST, SCALARS, Part, cut, hand_on, paired
 from calcbench.lower.passes import product_lines, scan_lines, scatter_lines
 from calcbench.lower.shared import calling
 from calcbench.lower.targets import Target
@@ -126,7 +126,7 @@ class Drivers:
     def _write_straight(self, lines: list[str]) -> None:
         """Code without a loop: in the driver, or in functions of its own if it is long."""
         if self.vectorised:
-            lines = calling("\n".join(lines)).split("\n")
+            lines = paired(calling("\n".join(lines)).split("\n"))
         if len(lines) <= LONGEST:
             self._lines += lines
             return

@@ -18,7 +18,8 @@ LONGEST = 8000  # statements of a function without loops; one of 8,400 took 4.7 
 WORD = 8  # bytes that a value takes
 SCALARS = "scalars"
 NAME = re.compile(r"\b(?:v|at)\d+(?:_\d+)?\b")
-ASSIGNED = re.compile(r"((?:v|at)\d+(?:_\d+)?) = ")
+ASSIGNED = re.compile(rf"({NAME.pattern}(?:, {NAME.pattern})*) = ")
+CIRCLE = re.compile(r"(\w+) = (sin|cos)_any_called\((\w+)\)")
 
 Source = tuple[str, int]  # a name, and the function that assigns it
 
@@ -44,15 +45,20 @@ class Part:
         own, begun = set(self.given), 0
         for at, line in enumerate(self.lines):
             begun = begun if line[0] == " " else at  # where the outermost loop began
-            assigned = ASSIGNED.match(line.lstrip())
+            assigned = names_assigned(line.lstrip())
             for name in NAME.findall(line[line.index("=") :] if assigned else line):
                 if name not in own:
                     self.read.append((begun, (name, latest[name])))
                     own.add(name)
-            if assigned:
-                own.add(assigned[1])
-                if line[0] != " ":
-                    latest[assigned[1]] = number
+            own.update(assigned)
+            if line[0] != " ":
+                latest.update(dict.fromkeys(assigned, number))
+
+
+def names_assigned(line: str) -> list[str]:
+    """The names of entries and positions that a line assigns."""
+    found = ASSIGNED.match(line)
+    return found[1].split(", ") if found else []
 
 
 def hand_on(parts: Sequence[Part], dtype_of: Callable[[str], str]) -> int:
@@ -90,12 +96,12 @@ def _written(
     for at, source in part.read:
         before.setdefault(at, []).append(f"{source[0]} = kept({access(source)})")
     lines = []
-    last = {m[1]: at for at, line in enumerate(part.lines) if (m := ASSIGNED.match(line))}
+    last = {name: at for at, line in enumerate(part.lines) for name in names_assigned(line)}
     for at, line in enumerate(part.lines):
         lines += [*before.get(at, []), line]
-        assigned = ASSIGNED.match(line)
-        if assigned and (assigned[1], number) in places and last[assigned[1]] == at:
-            lines.append(f"keep({access((assigned[1], number))}, {assigned[1]})")
+        for name in names_assigned(line):
+            if (name, number) in places and last[name] == at:
+                lines.append(f"keep({access((name, number))}, {name})")
     return [*_views(dtypes), *lines]
 
 
@@ -116,3 +122,21 @@ def cut(lines: Sequence[str]) -> list[list[str]]:
     count = -(-len(lines) // LONGEST)
     ends = [len(lines) * k // count for k in range(count + 1)]
     return [list(lines[a:b]) for a, b in pairwise(ends)]
+
+
+def paired(lines: Sequence[str]) -> list[str]:
+    """Sine and cosine of one angle in one call, where the first of them stood.
+
+    Reverse mode asks for both; each alone takes the time of both.
+    """
+    found: dict[str, dict[str, tuple[int, str]]] = {}
+    for at, line in enumerate(lines):
+        if match := CIRCLE.fullmatch(line):
+            found.setdefault(match[3], {})[match[2]] = (at, match[1])
+    written: dict[int, str] = {}
+    for angle, both in found.items():
+        if len(both) == 2:
+            first, second = sorted(at for at, _ in both.values())
+            names = f"{both['sin'][1]}, {both['cos'][1]}"
+            written |= {first: f"{names} = sin_cos_called({angle})", second: ""}
+    return [kept for at, line in enumerate(lines) if (kept := written.get(at, line))]
