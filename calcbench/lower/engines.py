@@ -121,7 +121,8 @@ def check_runnable(graph: Graph, engine: str) -> None:
     """
     if engine not in PREPARE:
         raise EngineError(f"there is no engine {engine!r}; choose one of {', '.join(PREPARE)}")
-    for index, kind in enumerate(graph.types):
+    refused = {t for t in set(graph.types) if not t.is_concrete or t.dtype.name not in DTYPES}
+    for index, kind in enumerate(graph.types if refused else ()):  # names of dtypes are slow
         if not kind.is_concrete:
             raise ShapeError(
                 f"{graph.place(index)} has type {kind}: engines need sizes that are numbers; use "
