@@ -103,10 +103,11 @@ class FunctionRecording:
         found = self.builder.nodes[node]
         if found.row not in (equal, not_equal) or not self._varies(found.operands):
             return False
-        generic = found.row is not_equal
-        if bool(self.concrete(node)) != generic:
+        value = self.concrete(node)
+        if bool(value) != (found.row is not_equal):
             self.isolated.append(node)
-        self.expect(node, generic)
+        # What is recorded here is for points where the test goes as it does here, and no others.
+        self.expect(node, value)
         return True
 
     def _varies(self, operands: Sequence[int]) -> bool:
