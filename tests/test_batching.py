@@ -18,6 +18,8 @@ from calcbench.graph.primitive import REGISTRY
 from calcbench.graph.trees import leaves_of
 from calcbench.lanes import LaneProgram
 from calcbench.lower.engines import Options
+from calcbench.lower.fused import arena_bytes
+from calcbench.lower.groups import Planner
 
 
 LANES = 3
@@ -117,3 +119,18 @@ def test_a_block_of_the_fused_engine_is_as_wide_as_its_arena_allows():
     assert loops.width(100) == 128
     between = LaneProgram(cb.trace(lambda x: np.linalg.inv(np.exp(x)), np.ones((20, 20))), options)
     assert between.width(1_000_000) < 256
+
+
+def price(spot, strike, rate, vol, time):
+    total = vol * np.sqrt(time)
+    d = (np.log(spot / strike) + (rate + 0.5 * vol * vol) * time) / total
+    inside, paid = 1.0 + cb.erf(d * 0.7), 1.0 + cb.erf((d - total) * 0.7)
+    return 0.5 * (spot * inside - strike * np.exp(-rate * time) * paid)
+
+
+def test_a_price_and_its_greeks_are_one_loop():
+    point = (100.0, 95.0, 0.05, 0.2, 1.0)
+    wide = batched(cb.trace(cb.value_and_grad(price, (0, 1, 2, 3, 4)), *point), 64)
+    (group,) = Planner(wide, variables=True).groups
+    assert len(group.roots) == 6
+    assert arena_bytes(wide) == 0
