@@ -15,7 +15,7 @@ from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import Guard
 from calcbench.graph.paths import Arguments, Path, Paths, arguments_hold_values, prepare
-from calcbench.graph.tracing import is_static
+from calcbench.graph.tracing import Trace, is_static
 from calcbench.lanes import LaneProgram, Points
 from calcbench.lower.cuda_arrays import is_on_device, on_host
 from calcbench.lower.engines import Options
@@ -23,13 +23,11 @@ from calcbench.programs import result_tree
 
 
 class Batches:
-    """The paths of a function that batches have taken, each with its program for many points."""
+    """A compiled function at many points."""
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
-        self.paths = Paths(function, self._build, generic=False)
         self.options = options
-        self.known: dict[Any, list[Path]] = {}
-        self.lock = RLock()
+        self.groups = PathGroups(Paths(function, self._build, generic=False))
 
     def _build(self, graph: Graph, wanted: tuple[int, ...]) -> LaneProgram:
         return LaneProgram(graph, self.options)
@@ -39,13 +37,48 @@ class Batches:
         held = Held({})
         if self.options.engine == "cuda":
             held, args, kwargs = held_on_device(args, kwargs)
-        whole = prepare(args, kwargs, (), self.paths.roots)
-        call = _Call(self, whole, held, batch_count(whole), max_paths)
-        for path in self._usable(whole):
+        whole = prepare(args, kwargs, (), self.groups.paths.roots)
+        trace, results = self.groups.run(Batch(whole, held), max_paths)
+        return result_tree(trace, results)
+
+
+class Batch(NamedTuple):
+    """The arguments of many points, and what programs take beside them.
+
+    Attributes
+    ----------
+    whole : Arguments
+        With the points' axis in front of every array.
+    held : Held
+        The arguments that lie on a device.
+    seeds : callable
+        Tangents or cotangents for a recorded path, with the points' axis in front.
+    """
+
+    whole: Arguments
+    held: Held
+    seeds: Callable[[Trace], list[Any]] = lambda trace: []
+
+
+class PathGroups:
+    """The paths of a function that batches have taken, each with its program for many points.
+
+    What `paths` builds has a method `run` as `LaneProgram`.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.known: dict[Any, list[Path]] = {}
+        self.lock = RLock()
+
+    def run(self, batch: Batch, max_paths: int) -> tuple[Trace, Sequence[Any]]:
+        """What one of the paths recorded, and the results of all points in order."""
+        call = _Call(self.paths, batch, batch_count(batch.whole), max_paths)
+        for path in self._usable(batch.whole):
             call.take(path, is_new=False)
         while len(call.pending) or not call.used:
             call.take(self._record(call.point()), is_new=True)
-        return call.result()
+        return call.used[0].path.trace, call.result()
 
     def _usable(self, whole: Arguments) -> list[Path]:
         with self.lock:
@@ -56,7 +89,7 @@ class Batches:
     def _record(self, point: Arguments) -> Path:
         """A new path; kept for later batches if a second recording says the same."""
         trace = self.paths.trace(point)
-        program = LaneProgram(trace.graph, self.options)
+        program = self.paths.program(trace.graph, point)
         path = Path(trace, program, Environment(self.paths.function))
         again = self.paths.trace(point)
         if again.graph == trace.graph and not trace.mutated and not trace.isolated:
@@ -108,17 +141,9 @@ class _Use(NamedTuple):
 class _Call:
     """One batch under way: which points are still to be computed."""
 
-    def __init__(
-        self,
-        batches: Batches,
-        whole: Arguments,
-        held: Held,
-        count: int,
-        max_paths: int,
-    ) -> None:
-        self.batches = batches
-        self.whole = whole
-        self.held = held
+    def __init__(self, paths: Paths, batch: Batch, count: int, max_paths: int) -> None:
+        self.paths = paths
+        self.whole, self.held, self.seeds = batch
         self.count = count
         self.max_paths = max_paths
         self.pending: np.ndarray | range = range(count)  # numbers written out once some are done
@@ -135,27 +160,31 @@ class _Call:
 
     def take(self, path: Path, is_new: bool) -> None:
         """Compute the pending points; those that leave the path stay pending."""
-        everything = len(self.pending) == self.count
-        points = Points(self.held.arrays(self.whole), path.capture_values())
+        # Each point that an equality test holds at is compared with the branch beside it.
+        tried = self.pending[:1] if path.trace.isolated else self.pending
+        everything = len(tried) == self.count
+        arrays = [*self.held.arrays(self.whole), *self.seeds(path.trace)]
+        points = Points(arrays, path.capture_values())
         if not everything:
-            points = points.only(np.asarray(self.pending))
+            points = points.only(np.asarray(tried))
         results, done = path.built.run(points)
         if is_new and self.count and not done[0]:
             self._refuse_path(path)
         if done.all():
-            self.used.append(_Use(path, self.pending, results))
-            self.pending = self.pending[:0]
+            self.used.append(_Use(path, tried, results))
+            self.pending = self.pending[len(tried) :]
         elif done.any():
             rows = np.arange(self.count) if everything else np.asarray(self.pending)
             self.used.append(_Use(path, rows[done], [on_host(r)[done] for r in results]))
             self.pending = rows[~done]
-        if len(self.used) >= self.max_paths and len(self.pending):
+        branches = sum(not use.path.trace.isolated for use in self.used)
+        if branches >= self.max_paths and len(self.pending):
             self._refuse_more(path)
 
     def _refuse_path(self, path: Path) -> None:
         evaluate(path.trace.graph, *self.point().arrays, *path.capture_values())  # its own error
         raise GraphError(
-            f"{self.batches.paths.function!r} took another branch when it was run again at the "
+            f"{self.paths.function!r} took another branch when it was run again at the "
             "same point; a function that draws random numbers or keeps state cannot be batched"
         )
 
@@ -168,21 +197,21 @@ class _Call:
             "the branch with np.where"
         )
 
-    def result(self) -> Any:
-        """The results of all points in order, in the shape of the function's result."""
+    def result(self) -> Sequence[Any]:
+        """The results of all points in order."""
         first = self.used[0]
         if len(self.used) == 1:
-            return self._tree(first.path, first.results)
+            return self._placed(first.results)
         joined = [np.empty((self.count, *r.shape[1:]), r.dtype) for r in first.results]
         for use in self.used:
             self._check_alike(first, use)
             for whole, part in zip(joined, use.results, strict=True):
                 whole[use.rows] = on_host(part)
-        return self._tree(first.path, joined)
+        return self._placed(joined)
 
-    def _tree(self, path: Path, results: Sequence[Any]) -> Any:
+    def _placed(self, results: Sequence[Any]) -> Sequence[Any]:
         """The results where they belong: on the device, if an argument is there."""
-        return result_tree(path.trace, placed(results) if self.held else results)
+        return placed(results) if self.held else results
 
     def _check_alike(self, first: _Use, other: _Use) -> None:
         alike = first.path.trace.structure == other.path.trace.structure and all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from calcbench.graph.ir import Graph
 from calcbench.graph.paths import Arguments, Path, Paths, arguments_hold_values
 from calcbench.graph.tracing import Trace
 from calcbench.graph.trees import leaves_of
+from calcbench.lower.compiler import EngineError
 from calcbench.lower.forward_sweep import ForwardSweep
 from calcbench.lower.reverse_sweep import ReverseSweep
 from calcbench.lower.sweep_kinds import is_straight
@@ -36,7 +38,14 @@ Function = Callable[..., Any]
 
 
 def forward_sweep(
-    function: Function, x: Any, dx: Any, *, kink: str | None = None
+    function: Function,
+    x: Any,
+    dx: Any,
+    *,
+    kink: str | None = None,
+    batch: bool = False,
+    engine: str = "tape",
+    max_paths: int = 32,
 ) -> tuple[Any, Any]:
     """Value and tangents in one forward accumulation sweep.
 
@@ -50,23 +59,34 @@ def forward_sweep(
         The tangent, shaped like `x`; or several at once, along one more axis in front.
     kink : str, optional
         Convention at kinks.
+    batch : bool
+        Whether every array holds many points, along its first axis: the sweep at each of them,
+        shared out over the cores. Directions are then the second axis of `dx`.
+    engine : {"tape", "cuda"}
+        ``cuda`` takes a batch to a CUDA device, where each thread sweeps one point.
+    max_paths : int
+        How many different branches the points of a batch may take together.
 
     Returns
     -------
     (y, dy)
-        The result, and f'(x) dx; with the directions' axis in front if `dx` has one.
+        The result, and f'(x) dx; with the directions' axis in front if `dx` has one. Of a batch,
+        both have the points' axis in front, and lie on the device if an argument does.
 
     Raises
     ------
     DerivativeError, DTypeError, ShapeError, TraceError
         As `jvp`.
+    EngineError, GraphError
+        If the engine cannot be used, or the points take more than `max_paths` branches.
 
     Notes
     -----
     ``dz = sum_i (dz/dx_i) dx_i``, one operation after the other (Griewank & Walther 2008, table
     3.4). A program of scalars runs as straight-line code that carries value and tangents and uses
     memory again after a value's last reader: memory does not grow with the number of operations.
-    A program on whole arrays runs as its `jvp_graph` on the tape.
+    A program on whole arrays runs as its `jvp_graph` on the tape; in a batch, as `compile` runs
+    graphs at many points.
 
     Examples
     --------
@@ -75,7 +95,12 @@ def forward_sweep(
     >>> y, dy = cb.forward_sweep(lambda x: x[0] * x[1], np.array([2.0, 3.0]), np.eye(2))
     >>> dy
     array([3., 2.])
+    >>> cb.forward_sweep(np.sin, np.zeros(3), np.array([1.0, 2.0, 3.0]), batch=True)[1]
+    array([1., 2., 3.])
     """
+    if _asks_for_batch(batch, engine):
+        pair: tuple[Any, Any] = _batches().forward_batch(function, x, dx, kink, engine, max_paths)
+        return pair
     args = x if isinstance(x, tuple) else (x,)
     paths = shared_paths(function, forward_program)
     with nullcontext() if kink is None else kink_convention(kink):
@@ -90,7 +115,14 @@ def forward_sweep(
 
 
 def reverse_sweep(
-    function: Function, x: Any, ct: Any = None, *, kink: str | None = None
+    function: Function,
+    x: Any,
+    ct: Any = None,
+    *,
+    kink: str | None = None,
+    batch: bool = False,
+    engine: str = "tape",
+    max_paths: int = 32,
 ) -> tuple[Any, Any]:
     """Value and cotangent in one reverse accumulation sweep.
 
@@ -104,23 +136,34 @@ def reverse_sweep(
         The cotangent of the result, shaped like it; 1 by default, for a scalar result.
     kink : str, optional
         Convention at kinks.
+    batch : bool
+        Whether every array holds many points, along its first axis: the sweep at each of them,
+        shared out over the cores.
+    engine : {"tape", "cuda"}
+        ``cuda`` takes a batch to a CUDA device, where each thread sweeps one point.
+    max_paths : int
+        How many different branches the points of a batch may take together.
 
     Returns
     -------
     (y, ct_x)
         The result, and f'(x)^T ct, shaped like `x`: the gradient, if y is a scalar and `ct` is 1.
+        Of a batch, both have the points' axis in front, and lie on the device if an argument does.
 
     Raises
     ------
     DerivativeError, DTypeError, ShapeError, TraceError
         As `vjp`; also if `ct` is missing and the result is not one scalar.
+    EngineError, GraphError
+        If the engine cannot be used, or the points take more than `max_paths` branches.
 
     Notes
     -----
     Values upward, then ``bar_i += (dz/dx_i) bar_z`` from the last operation to the first (Griewank
     & Walther 2008, table 3.5): time in proportion to the function's, whatever the number of inputs;
     memory in proportion to its operations. A program of scalars runs as straight-line code, a
-    program on whole arrays as its `vjp_graph` on the tape.
+    program on whole arrays as its `vjp_graph` on the tape; in a batch, as `compile` runs graphs at
+    many points.
 
     Examples
     --------
@@ -129,7 +172,12 @@ def reverse_sweep(
     >>> y, slope = cb.reverse_sweep(lambda x: x[0] * x[1], np.array([2.0, 3.0]))
     >>> slope
     array([3., 2.])
+    >>> cb.reverse_sweep(lambda x: x * x, np.array([1.0, 2.0, 3.0]), batch=True)[1]
+    array([2., 4., 6.])
     """
+    if _asks_for_batch(batch, engine):
+        pair: tuple[Any, Any] = _batches().reverse_batch(function, x, ct, kink, engine, max_paths)
+        return pair
     args = x if isinstance(x, tuple) else (x,)
     paths = shared_paths(function, reverse_program)
     if ct is None and kink is None:
@@ -142,12 +190,28 @@ def reverse_sweep(
         arguments = arguments_of(paths, args, {}, numbers)
         if arguments_hold_values(arguments):
             return _traced(function, args, numbers, ct)
-        path, results = _run(paths, arguments, lambda trace: _cotangents(trace, ct))
+        path, results = _run(paths, arguments, lambda trace: cotangents(trace, ct))
         if ct is None:
             _learn(paths, path, arguments, len(args))
     count = len(path.trace.graph.outputs)
     value = result_tree(path.trace, results[:count])
     return value, argument_tree(arguments, numbers, results[count:])
+
+
+def _asks_for_batch(batch: bool, engine: str) -> bool:
+    if engine not in ("tape", "cuda"):
+        raise EngineError(f"sweeps have no engine {engine!r}; choose tape or cuda")
+    if engine == "cuda" and not batch:
+        raise EngineError(
+            "on a CUDA device each thread sweeps one point: pass batch=True and arrays whose first "
+            "axis is the point, or stay with engine='tape' for a single one"
+        )
+    return batch
+
+
+def _batches() -> Any:
+    """Loaded when it is asked for: modules for CUDA come with it."""
+    return import_module("calcbench.sweep_batches")
 
 
 def forward_program(graph: Graph, wanted: Sequence[int]) -> Any:
@@ -226,8 +290,8 @@ def _directions(arguments: Arguments, x: Any, dx: Any) -> tuple[list[Any], bool]
     return [checked_seed(d, v, f"tangents of {n}") for d, v, n in leaves], is_single
 
 
-def _cotangents(trace: Trace, ct: Any) -> list[Any]:
-    """One cotangent per float output."""
+def cotangents(trace: Trace, ct: Any, *count: int) -> list[Any]:
+    """One cotangent per float output; those of `count` points have their axis in front."""
     types = [trace.graph.types[i] for i in trace.graph.outputs]
     if ct is None:
         if len(types) != 1 or types[0].shape != () or not types[0].is_float:
@@ -235,8 +299,8 @@ def _cotangents(trace: Trace, ct: Any) -> list[Any]:
                 "without a cotangent the result must be one scalar float, got "
                 f"({', '.join(map(str, types))}); pass ct, shaped like the result"
             )
-        return [types[0].dtype.type(1)]
-    value = result_tree(trace, [np.zeros(t.shape, t.dtype)[()] for t in types])
+        return [np.ones(count, types[0].dtype)[()]]
+    value = result_tree(trace, [np.zeros((*count, *t.shape), t.dtype)[()] for t in types])
     return list(cotangent_leaves(trace, ct, value))
 
 

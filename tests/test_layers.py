@@ -71,11 +71,12 @@ lower/fused
 lower/engines
 lower/transformed_sweeps
 programs functions lanes device_calls
-batches shortcuts
+batches shortcuts sweep_points
 compilation
 compositions delegation
 derivatives jacobians products subgradients
 sweeps
+sweep_batches
 cuda_reporting
 verification/calls verification/directions verification/extrapolation verification/report
 verification/diagnosis verification/inputs verification/ladder
@@ -103,7 +104,7 @@ LIBRARIES = {
     "cuda": (r"lower/cuda_.*", NOWHERE),  # what numba-cuda brings: the linker, and DLPack
     "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
     # The lazy names, the engines loaded on demand, generated modules; elsewhere it would hide one.
-    "importlib": (r"calcbench|compilation|delegation|lower/(compiler|engines)",) * 2,
+    "importlib": (r"calcbench|compilation|delegation|sweeps|lower/(compiler|engines)",) * 2,
 }
 LAZY = {"scipy", "sympy", "numba", "matplotlib", "cuda"}  # too slow to load for `import calcbench`
 BANNED_NAMES = {"utils", "helpers", "misc", "common"}

@@ -223,14 +223,15 @@ class Paths:
                     return self._trust(key, path, trace)
         nested = any(isinstance(c.source, Value) for c in trace.captures)
         kept = lasting and not (nested or trace.mutated)
-        built = self._built(trace.graph, self.positions(arguments))
+        built = self.program(trace.graph, arguments)
         path = Path(trace, built, Environment(self.function if kept else None))
         if kept:
             self.keep(self.fresh, key, path)
         return path
 
-    def _built(self, graph: Graph, wanted: tuple[int, ...]) -> Any:
+    def program(self, graph: Graph, arguments: Arguments) -> Any:
         """What `build` makes of a graph; a graph recorded again lately is not built again."""
+        wanted = self.positions(arguments)
         key = graph, wanted, current_convention()
         with self.lock:
             known = self.programs.pop(key, None)
