@@ -1,6 +1,9 @@
 """The direct sweeps: bit for bit the transformed graphs, in the memory that each mode promises."""
 
+import _thread
+import threading
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -370,6 +373,23 @@ def test_slices_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep_code, "SLICE", 7)
     same(sweeps[0]([x], [1.0]), whole[0])
     same(sweeps[1]([x], [np.eye(2)]), whole[1])
+
+
+def test_a_long_sweep_is_interrupted() -> None:
+    """Ctrl-C is answered between slices: long before the sweep in 300 directions would end."""
+    x = np.array([0.3, 0.7])
+    sweep = ForwardSweep(cb.trace(chain(60_000), x), [0])
+    directions = np.ones((300, 2))
+    sweep([x], [directions[:1]])
+    start = perf_counter()
+    sweep([x], [directions])
+    whole = perf_counter() - start
+    timer = threading.Timer(whole / 5, _thread.interrupt_main)
+    timer.start()
+    start = perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        sweep([x], [directions])
+    assert perf_counter() - start < 0.7 * whole
 
 
 def test_a_long_program_needs_no_transformed_graph(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,8 @@ class ForwardSweep(Sweep):
             where = self.inputs[position]
             own[where] = np.moveaxis(tangent, 0, -1)
             live[where if self.masked else 0] = 1
-        self._loop.upward(count, *words.views, *pushed.views[:2], live)
+        memory = (*words.views, *pushed.views[:2], live)
+        self._loop.upward(count, *memory, work=count)
         outputs = [cells.read(words) for cells in self._outputs]
         self.check_guards(outputs[len(self.graph.outputs) :])
         return [*outputs[: len(self.graph.outputs)], *[self._tangent(own, n) for n in self.floats]]

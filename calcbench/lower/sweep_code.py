@@ -140,18 +140,19 @@ class Loop:
         self.function = getattr(load(kernel.source), kernel.name)
         self.code, self.count = code, len(code) // RECORD
 
-    def upward(self, *arguments: Any) -> None:
-        """From the first instruction to the last."""
-        for start in range(0, self.count, SLICE):
-            self._slice(start, arguments)
+    def upward(self, *arguments: Any, work: int = 1) -> None:
+        """From the first instruction to the last, each `work` times as long as others."""
+        size = max(SLICE // work, 1)
+        for start in range(0, self.count, size):
+            self._slice(start, size, arguments)
 
     def downward(self, *arguments: Any) -> None:
         """From the last slice to the first."""
         for start in reversed(range(0, self.count, SLICE)):
-            self._slice(start, arguments)
+            self._slice(start, SLICE, arguments)
 
-    def _slice(self, start: int, arguments: tuple[Any, ...]) -> None:
-        stop = min(start + SLICE, self.count)
+    def _slice(self, start: int, size: int, arguments: tuple[Any, ...]) -> None:
+        stop = min(start + size, self.count)
         if self.function(self.code, start, stop, *arguments) != -1:
             raise EngineError("the sweep's kernel has no case for an operation; please report this")
 
