@@ -15,9 +15,11 @@ from calcbench.lower.cuda_point_kernel import BLOCK
 from calcbench.lower.cuda_words import device_text, header
 from calcbench.lower.emission import bare, indented
 from calcbench.lower.sweep_texts import Kernel as Loop
+from calcbench.lower.texts import library
 
 
 _ENTRY = re.compile(r"\b([fgdib][148]|live)\[(TWO \* |EIGHT \* )?([^\]]+)\]")
+_IMPORTED = re.compile(r"^from \S+ import \w+\n", re.MULTILINE)  # functions of the CPU
 VIEWS = {"float64": ("8", ""), "float32": ("4", "TWO * ")}
 NUMBERS = ("x_float", "x_int", "x_bool", "y_float", "y_int", "y_bool", "seeds", "wanted")
 SHARED = (
@@ -37,8 +39,9 @@ SHARED = (
 
 
 def device_loop(loop: Loop) -> str:
-    """The loop of a sweep with the slots of one thread."""
+    """The loop of a sweep with the slots of one thread, without the functions that it calls."""
     text = re.sub(rf"(def {loop.name}\([^)]*)\)", r"\1, thread, threads)", loop.source)
+    text = _IMPORTED.sub("", text)
     return _ENTRY.sub(_placed, "\n".join(map(device_text, text.split("\n"))))
 
 
@@ -78,7 +81,8 @@ def _module(
     for mark, word in own.items():
         kernel = kernel.replace(mark, word)
     functions = "\n".join(device_loop(loop) for loop in loops)
-    return header(simulated) + functions + "\n" + kernel
+    called = "\n".join(map(device_text, library(functions, "@jit").split("\n")))
+    return header(simulated) + called + "\n" + functions + "\n" + kernel
 
 
 _COUNTS = dict(zip(("XF", "XI", "XB", "YF", "YI", "YB"), NUMBERS, strict=False))
