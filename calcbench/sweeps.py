@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -31,7 +30,8 @@ from calcbench.programs import (
     shared_paths,
     tangent_tree,
 )
-from calcbench.shortcuts import MISS, Shortcut, finisher, shortcut
+from calcbench.shortcuts import MISS
+from calcbench.sweep_shortcuts import learn, quick_pull, quick_push
 
 
 Function = Callable[..., Any]
@@ -103,12 +103,17 @@ def forward_sweep(
         return pair
     args = x if isinstance(x, tuple) else (x,)
     paths = shared_paths(function, forward_program)
+    if kink is None:
+        quick = quick_push(paths, args, dx)
+        if quick is not MISS:
+            return quick[0], quick[1]
     with nullcontext() if kink is None else kink_convention(kink):
         arguments = arguments_of(paths, args, {}, tuple(range(len(args))))
         if arguments_hold_values(arguments):
             return jvp(function, x, dx)
         seeds, is_single = _directions(arguments, x, dx)
         path, results = _run(paths, arguments, lambda trace: seeds)
+        learn(paths, path, arguments, len(args))
     count = len(path.trace.graph.outputs)
     tangents = [r[0] if is_single else r for r in results[count:]]
     return result_tree(path.trace, results[:count]), tangent_tree(path.trace, tangents)
@@ -181,18 +186,16 @@ def reverse_sweep(
     args = x if isinstance(x, tuple) else (x,)
     paths = shared_paths(function, reverse_program)
     if ct is None and kink is None:
-        for known in _known_ways(paths):
-            result = known.take(args)
-            if result is not MISS:
-                return result if isinstance(x, tuple) else (result[0], result[1][0])
+        quick = quick_pull(paths, args)
+        if quick is not MISS:
+            return quick if isinstance(x, tuple) else (quick[0], quick[1][0])
     numbers: Any = tuple(range(len(args))) if isinstance(x, tuple) else 0
     with nullcontext() if kink is None else kink_convention(kink):
         arguments = arguments_of(paths, args, {}, numbers)
         if arguments_hold_values(arguments):
             return _traced(function, args, numbers, ct)
         path, results = _run(paths, arguments, lambda trace: cotangents(trace, ct))
-        if ct is None:
-            _learn(paths, path, arguments, len(args))
+        learn(paths, path, arguments, len(args))
     count = len(path.trace.graph.outputs)
     value = result_tree(path.trace, results[:count])
     return value, argument_tree(arguments, numbers, results[count:])
@@ -240,32 +243,6 @@ def _run(
         f"{paths.function!r} took another branch when it was run again at the same point; "
         "a function that draws random numbers or keeps state has no derivative"
     )
-
-
-# --- short ways to gradients ----------------------------------------------------------------------
-
-_WAYS: WeakKeyDictionary[Paths, tuple[Shortcut, ...]] = WeakKeyDictionary()
-MOST_WAYS = 4
-
-
-def _known_ways(paths: Paths) -> tuple[Shortcut, ...]:
-    return _WAYS.get(paths, ())
-
-
-def _learn(paths: Paths, path: Path, arguments: Arguments, count: int) -> None:
-    """Remember how this gradient was computed, if nothing but its arguments' types matters."""
-    dtype = path.trace.graph.types[path.trace.graph.outputs[0]].dtype
-    seeds = [dtype.type(1)]
-    finish = finisher(path)
-    found = shortcut(
-        path,
-        arguments,
-        paths,
-        lambda inputs: path.built(inputs, seeds),
-        lambda results: (finish(results), tuple(results[1:])),
-    )
-    if found is not None and len(arguments.wanted) == count:
-        _WAYS[paths] = (found, *_known_ways(paths))[:MOST_WAYS]
 
 
 # --- seeds ----------------------------------------------------------------------------------------

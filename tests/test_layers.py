@@ -72,6 +72,7 @@ lower/engines
 lower/transformed_sweeps
 programs functions lanes device_calls
 batches shortcuts sweep_points
+sweep_shortcuts
 compilation
 compositions delegation
 derivatives jacobians products subgradients
