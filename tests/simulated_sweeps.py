@@ -7,13 +7,15 @@ import json
 
 import numpy as np
 from cases import CASES
+from numba import cuda
 from simulated_points import FEW, MANY, branches, spread
 from test_fused import same
 
 import calcbench as cb
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.evaluation import GuardMiss, Plan
-from calcbench.graph.trees import leaves_of
+from calcbench.graph.trees import leaves_of, map_leaves
+from calcbench.lower.cuda_arrays import is_on_device, on_host
 from calcbench.lower.cuda_sweeps import prepare_cuda_forward, prepare_cuda_reverse
 from calcbench.lower.sweep_kinds import is_straight
 from calcbench.reverse_mode.pullback import vjp_graph
@@ -109,6 +111,52 @@ def forward(graph, wanted, inputs, count):
 MODES = {"forward": forward, "reverse": reverse}
 
 
+# --- cb.forward_sweep and cb.reverse_sweep --------------------------------------------------------
+
+
+def captured(x):
+    return x * WEIGHTS, {"product": x[0] * x[1]}
+
+
+def on_arrays(a, x):
+    return np.tanh(a @ x), np.linalg.inv(a)
+
+
+WEIGHTS = np.array([1.0, -2.0, 3.0])
+NORMAL = np.random.default_rng(5).normal(size=(6, 3))
+MATRICES = np.stack([np.eye(2) * k for k in range(1, 3)])
+PUBLIC = {
+    "branches": (branches, (np.linspace(-2, 3, 9),)),
+    "captured": (captured, (NORMAL,)),
+    "several": (lambda x, y: (np.sin(x) * y, x), (NORMAL[0], NORMAL[1])),
+    "arrays": (on_arrays, (MATRICES, np.ones((2, 2)))),
+    "no points": (captured, (NORMAL[:0],)),
+}
+
+
+def close(got, want):
+    for a, b in zip(leaves_of(got), leaves_of(want), strict=True):
+        np.testing.assert_allclose(on_host(a), b, rtol=1e-12, atol=1e-300)
+
+
+def public(name):
+    """On CUDA what the CPU gives; on the device if an argument or a seed is there."""
+    function, x = PUBLIC[name]
+    dx = tuple(np.stack([v, 2.0 * v], axis=1) for v in x)
+    ct = map_leaves(lambda v: v + 1.0, cb.forward_sweep(function, x, x, batch=True)[0])
+    sent = [map_leaves(cuda.to_device, tree) for tree in (x, dx, ct)]
+    calls = {cb.forward_sweep: (dx, sent[1]), cb.reverse_sweep: (ct, sent[2])}
+    for sweep, (seeds, sent_seeds) in calls.items():
+        want = sweep(function, x, seeds, batch=True)
+        got = sweep(function, x, seeds, batch=True, engine="cuda")
+        close(got, want)
+        assert not any(map(is_on_device, leaves_of(got)))
+        for primals, given in ((sent[0], sent_seeds), (x, sent_seeds), (sent[0], seeds)):
+            got = sweep(function, primals, given, batch=True, engine="cuda")
+            close(got, want)
+            assert all(map(is_on_device, leaves_of(got)))
+
+
 def attempt(mode, graph, values, count):
     wanted = [p for p, i in enumerate(graph.inputs) if graph.types[i].is_float]
     try:
@@ -124,7 +172,14 @@ def main():
         if is_straight(graph)
         for mode in MODES
     }
-    print(json.dumps(found))
+    print(json.dumps({"sweeps": found, "public": {name: outcome(name) for name in PUBLIC}}))
+
+
+def outcome(name):
+    try:
+        return public(name)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:500]
 
 
 if __name__ == "__main__":

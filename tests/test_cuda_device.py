@@ -13,7 +13,7 @@ from simulated_points import (
     outcome,
 )
 from simulated_programs import EXTRA, captured
-from simulated_sweeps import MODES, attempt, programs
+from simulated_sweeps import MODES, PUBLIC, attempt, programs, public
 from test_cuda_points import STANDARD
 from test_fused import program_graphs, same
 
@@ -149,3 +149,8 @@ def test_sweeps_agree_with_transformed_graphs(mode):
     for name, graph, values, _ in programs():
         if is_straight(graph):
             assert "wrong" not in attempt(mode, graph, values, 1000), name
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_batches_of_both_sweeps_are_those_of_the_cpu(name):
+    public(name)

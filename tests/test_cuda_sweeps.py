@@ -26,7 +26,12 @@ from calcbench.lower.sweep_texts import downward, pushing, upward
 
 
 @pytest.fixture(scope="module")
-def simulated():
+def simulated(outcomes):
+    return outcomes["sweeps"]
+
+
+@pytest.fixture(scope="module")
+def outcomes():
     """What the programs did: one process for all, as the simulator is chosen when Numba loads."""
     here = Path(__file__).parent
     done = subprocess.run(
@@ -57,6 +62,10 @@ def test_a_sweep_is_one_launch_between_uploads_and_downloads(simulated):
 def test_points_that_leave_the_path_are_told(simulated):
     assert simulated["leaves the path forward"]["missed"] > 0
     assert simulated["leaves the path reverse"]["missed"] > 0
+
+
+def test_batches_of_both_sweeps_are_those_of_the_cpu(outcomes):
+    assert {name: found for name, found in outcomes["public"].items() if found} == {}
 
 
 # --- texts and machine code ----------------------------------------------------------------------
