@@ -37,3 +37,11 @@ def test_the_main_job_passes_the_right_gradient_and_places_three_mistakes():
     values = [float(v) for v in re.findall(r"-?\d+\.\d{15}", sections[4])]
     assert len(values) == 3
     assert max(values) - min(values) < 1e-13
+
+
+def test_forward_pays_for_every_input_and_reverse_does_not():
+    lines = output_of("02_compare_modes.py").splitlines()
+    ratios = [float(line.split()[-1]) for line in lines[2:5]]
+    assert ratios[2] > 3 * ratios[0]
+    together, apart = map(float, re.findall(r"(\d+) µs", lines[-1]))
+    assert together < apart
