@@ -11,18 +11,24 @@ import numpy as np
 from calcbench.batches import batch_count
 from calcbench.compilation import Compiled
 from calcbench.derivatives import trace
+from calcbench.forward_mode.pushforward import jvp_graph
+from calcbench.graph.arraytype import GraphError
 from calcbench.graph.batching import batched
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
-from calcbench.graph.paths import prepare
+from calcbench.graph.paths import Arguments, prepare
 from calcbench.graph.tracing import is_static
 from calcbench.graph.trees import map_leaves
 from calcbench.lanes import block_width
 from calcbench.lower.cuda_emission import CallOut, CudaText, cuda_text
 from calcbench.lower.cuda_point_emission import misfit, point_text
 from calcbench.lower.cuda_static import CAPABILITIES, Capability, KernelRecord, kernel_records
+from calcbench.lower.cuda_sweeps import sweep_on_paper
 from calcbench.lower.cuda_words import WIDE
 from calcbench.lower.engines import without_guards
+from calcbench.lower.sweep_kinds import is_straight
+from calcbench.reverse_mode.pullback import vjp_graph
+from calcbench.sweep_points import shared_last
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,7 @@ def cuda_report(
     function: Callable[..., Any] | Graph,
     *examples: Any,
     batch: bool = False,
+    sweep: str | None = None,
     capabilities: Sequence[Capability] = CAPABILITIES,
 ) -> CudaReport:
     """The kernels that the CUDA engine makes of a function; works without a device.
@@ -99,6 +106,10 @@ def cuda_report(
     batch : bool
         Whether the examples are those of ``cb.compile(function, engine="cuda").batch``: arrays
         whose first axis is the point. The kernel is that of the path of the first point.
+    sweep : {"forward", "reverse"}, optional
+        Whether the examples are those of `forward_sweep` (in one direction) or `reverse_sweep` with
+        ``engine="cuda", batch=True``. Their kernels know the steps of all programs, and take half a
+        minute and more to compile for each compute capability.
     capabilities : sequence of (int, int)
         The compute capabilities to make machine code for; 7.5, 8.0, 9.0 and 10.0 by default.
 
@@ -124,6 +135,8 @@ def cuda_report(
     """
     if isinstance(function, Compiled):  # what it compiles; its engine may be missing here
         function = function.function
+    if sweep is not None:
+        return _sweep_report(function, examples, sweep, capabilities)
     if batch:
         return _batch_report(function, examples, capabilities)
     graph = function if isinstance(function, Graph) else trace(function, *examples)
@@ -142,16 +155,52 @@ def _report(graph: Graph, capabilities: Sequence[Capability], note: str = "") ->
 def _batch_report(
     function: Callable[..., Any] | Graph, examples: Sequence[Any], capabilities: Any
 ) -> CudaReport:
-    """The kernel in which each thread runs a point, or those of the batched graph."""
-    whole = prepare(tuple(examples), {}, ())
-    count = batch_count(whole)
-    points = [map_leaves(_first, example) for example in examples]
-    graph = function if isinstance(function, Graph) else trace(function, *points)
+    """What runs a function at many points."""
+    graph, whole = _of_one_point(function, examples)
     shared = len(graph.inputs) - len(whole.arrays)
+    return _points_report(graph, batch_count(whole), shared, capabilities)
+
+
+def _of_one_point(
+    function: Callable[..., Any] | Graph, examples: Sequence[Any]
+) -> tuple[Graph, Arguments]:
+    """The graph of the first point, and the arguments of all."""
+    whole = prepare(tuple(examples), {}, ())
+    points = [map_leaves(_first, example) for example in examples]
+    return function if isinstance(function, Graph) else trace(function, *points), whole
+
+
+def _sweep_report(
+    function: Callable[..., Any] | Graph, examples: Sequence[Any], mode: str, capabilities: Any
+) -> CudaReport:
+    """The kernel of a direct sweep, or those of the transformed graph."""
+    if mode not in ("forward", "reverse"):
+        raise GraphError(f"sweep must be 'forward' or 'reverse', got {mode!r}")
+    graph, whole = _of_one_point(function, examples)
+    count, own = batch_count(whole), len(whole.arrays)
+    wanted = [p for p in range(own) if graph.types[graph.inputs[p]].is_float]
+    if not is_straight(graph):
+        transformed = (jvp_graph if mode == "forward" else vjp_graph)(graph, wanted)
+        shared = len(graph.inputs) - own
+        ordered = shared_last(transformed, len(graph.inputs), shared)
+        return _points_report(ordered, count, shared, capabilities)
+    program = sweep_on_paper(graph, wanted, mode)
+    source, kernel = program.source, program.kernel
+    records = [r for c in capabilities for r in kernel_records(source, [kernel], c)]
+    read, written, least = program.moved(count, 1)
+    arena = program.memory(count, program.extra(1)).arena
+    note = f"One thread sweeps a point; the batch has {count}."
+    moved = ((kernel.name, read, written),)
+    return CudaReport(tuple(records), moved, least, arena, (), note)
+
+
+def _points_report(graph: Graph, count: int, shared: int, capabilities: Any) -> CudaReport:
+    """The kernel in which each thread runs a point, or those of the batched graph."""
     reason = misfit(graph)
     if reason:
         width = block_width(graph, count)
-        wide = batched(graph, width, range(len(whole.arrays), len(graph.inputs)))
+        first = len(graph.inputs) - shared
+        wide = batched(graph, width, range(first, len(graph.inputs)))
         note = f"The batched graph of {width} points at a time is run: {reason}."
         return _report(wide, capabilities, note)
     text = point_text(graph, shared)

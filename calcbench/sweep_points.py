@@ -19,8 +19,8 @@ from calcbench.lanes import LaneProgram, Points
 from calcbench.lower.cuda_arrays import on_host
 from calcbench.lower.cuda_sweeps import prepare_cuda_forward, prepare_cuda_reverse
 from calcbench.lower.engines import Options
-from calcbench.lower.forward_sweep import ForwardSweep
-from calcbench.lower.reverse_sweep import ReverseSweep
+from calcbench.lower.forward_code import ForwardSweep
+from calcbench.lower.reverse_code import ReverseSweep
 from calcbench.lower.sweep_kinds import is_straight
 from calcbench.lower.workers import run_ranges, split
 from calcbench.reverse_mode.pullback import vjp_graph
@@ -116,6 +116,15 @@ class DevicePoints:
         return [*values, *derivatives], done
 
 
+def shared_last(graph: Graph, inputs: int, shared: int) -> Graph:
+    """A transformed graph whose last inputs are what all points share, as `LaneProgram` wants it.
+
+    Before, they are the last of the first `inputs`, which are those of the function.
+    """
+    ids, first = graph.inputs, inputs - shared
+    return replace(graph, inputs=(*ids[:first], *ids[inputs:], *ids[first:inputs]))
+
+
 class TransformedPoints:
     """The transformed graph of a program on whole arrays; `inputs` is how many the program has."""
 
@@ -127,10 +136,8 @@ class TransformedPoints:
         """As of `SweptPoints`."""
         shared = len(points.shared)
         if shared not in self.programs:
-            ids, first = self.graph.inputs, self.inputs - shared
-            # What all points share comes last, as programs for many points want it.
-            order = (*ids[:first], *ids[self.inputs :], *ids[first : self.inputs])
-            self.programs[shared] = LaneProgram(replace(self.graph, inputs=order), self.options)
+            graph = shared_last(self.graph, self.inputs, shared)
+            self.programs[shared] = LaneProgram(graph, self.options)
         return self.programs[shared].run(points)
 
 

@@ -20,8 +20,8 @@ from calcbench.lower.cuda_sweep_texts import (
     reverse_parameters,
     sweep_kernel,
 )
-from calcbench.lower.forward_sweep import ForwardSweep
-from calcbench.lower.reverse_sweep import ReverseSweep
+from calcbench.lower.forward_code import ForwardSweep
+from calcbench.lower.reverse_code import ReverseSweep
 from calcbench.lower.sweep_texts import downward, pushing, upward
 
 
@@ -108,6 +108,40 @@ def test_the_sweeps_of_black_scholes_spill_nothing(name, capability):
     (record,) = kernel_records(source, [kernel], capability)
     assert not record.spills, record
     assert 0 < record.registers <= 128
+
+
+def two_results(x):
+    return np.sin(x[0]) * np.abs(x[1]), np.exp(x[1])
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", MODES)
+def test_the_report_counts_what_a_sweep_moves(name):
+    """A convention of its own gives the program kernels of its own, which compile quickly."""
+    with cb.kink_convention("right"):
+        report = cb.cuda_report(
+            two_results, np.ones((1000, 2)), sweep=name, capabilities=CAPABILITIES[1:2]
+        )
+    assert [record.kernel for record in report.records] == [name]
+    assert not report.spills
+    assert report.least == 1000 * 8 * (2 + 2 + 2 + 2)  # inputs, seeds, results and derivatives
+    assert report.least < report.total < 1.01 * report.least
+    assert report.device > 0
+    assert "One thread sweeps a point; the batch has 1000." in str(report)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", MODES)
+def test_the_report_of_programs_on_arrays_is_that_of_the_transformed_graph(name):
+    arguments = np.ones((9, 12, 12)), np.ones((9, 12))
+    report = cb.cuda_report(lambda a, x: np.tanh(a @ x), *arguments, sweep=name, capabilities=())
+    assert [moved[0] for moved in report.moved] == ["points"]
+    assert "One thread runs a point; the batch has 9." in str(report)
+
+
+def test_a_report_knows_two_sweeps():
+    with pytest.raises(cb.GraphError, match="'forward' or 'reverse'"):
+        cb.cuda_report(np.sin, np.ones(3), sweep="sideways")
 
 
 @pytest.mark.deep

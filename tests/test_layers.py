@@ -54,7 +54,7 @@ lower/tape_texts lower/sweep_cases
 lower/sweep_texts lower/sweep_kinds
 lower/sweep_encoding
 lower/sweep_code
-lower/forward_sweep lower/reverse_sweep
+lower/forward_code lower/reverse_code
 lower/tape_columns
 lower/tape_values
 lower/tape_encoding
@@ -64,7 +64,8 @@ lower/cuda_errors
 lower/cuda_kernels lower/cuda_arrays
 lower/cuda_emission lower/cuda_runtime lower/cuda_static lower/cuda_point_kernel
 lower/cuda_program lower/cuda_point_emission lower/cuda_sweep_texts lower/cuda_sweep_rows
-lower/cuda_points lower/cuda_sweeps
+lower/cuda_points lower/cuda_sweep_batch
+lower/cuda_sweeps
 lower/layout lower/shared lower/parts
 lower/drivers
 lower/fused
