@@ -17,8 +17,8 @@ from calcbench.graph.paths import Arguments, Path, Paths, arguments_hold_values
 from calcbench.graph.tracing import Trace
 from calcbench.graph.trees import leaves_of
 from calcbench.lower.compiler import EngineError
-from calcbench.lower.forward_sweep import ForwardSweep
-from calcbench.lower.reverse_sweep import ReverseSweep
+from calcbench.lower.forward_code import ForwardSweep
+from calcbench.lower.reverse_code import ReverseSweep
 from calcbench.lower.sweep_kinds import is_straight
 from calcbench.lower.transformed_sweeps import TransformedForward, TransformedReverse
 from calcbench.products import checked_seed, cotangent_leaves, jvp, vjp

@@ -19,9 +19,9 @@ from calcbench.graph.arraytype import FLOAT32, FLOAT64, CalcbenchError
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.primitive import REGISTRY
 from calcbench.lower import sweep_code
-from calcbench.lower.forward_sweep import ForwardSweep
+from calcbench.lower.forward_code import ForwardSweep
 from calcbench.lower.opcodes import RARE
-from calcbench.lower.reverse_sweep import ReverseSweep
+from calcbench.lower.reverse_code import ReverseSweep
 from calcbench.lower.sweep_kinds import MOVES, is_straight
 from calcbench.lower.tape import prepare_tape
 from calcbench.lower.texts import is_elementwise
@@ -409,7 +409,7 @@ def test_a_long_program_needs_no_transformed_graph(monkeypatch: pytest.MonkeyPat
 
 def test_a_wrong_partial_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison bites: with a sign turned in the kernel's text it fails."""
-    from calcbench.lower import reverse_sweep as module
+    from calcbench.lower import reverse_code as module
 
     graph = cb.trace(lambda x: np.sin(x) * x, 0.5)
     real = module.downward

@@ -17,7 +17,7 @@ from calcbench.reverse_mode.pullback import vjp_graph
 
 
 class TransformedReverse:
-    """As `calcbench.lower.reverse_sweep.ReverseSweep`."""
+    """As `calcbench.lower.reverse_code.ReverseSweep`."""
 
     def __init__(self, graph: Graph, wanted: Sequence[int]) -> None:
         self.graph = graph
@@ -31,7 +31,7 @@ class TransformedReverse:
 
 
 class TransformedForward:
-    """As `calcbench.lower.forward_sweep.ForwardSweep`; a graph for each number of directions."""
+    """As `calcbench.lower.forward_code.ForwardSweep`; a graph for each number of directions."""
 
     def __init__(self, graph: Graph, wanted: Sequence[int]) -> None:
         self.graph = graph
