@@ -418,6 +418,71 @@ def test_40_the_same_object_works_after_an_error(by, error):
             assert call(X) == pytest.approx(np.sum(X * X), rel=1e-14)
 
 
+def inverted(a):
+    """Where the branch is not taken, there is no inverse."""
+    return np.sum(np.linalg.inv(a)) if a[0, 0] > 0 else np.sum(a)  # inverted here
+
+
+PLACELESS = pytest.mark.xfail(strict=True, reason="the fused engine's errors name no line")
+
+
+@pytest.mark.parametrize(
+    "by", [pytest.param(w, marks=PLACELESS if w == "fused" else []) for w in WAYS]
+)
+def test_an_error_at_a_point_names_the_line(by):
+    call = way(by, lambda a: inverted(a) * 2.0)
+    call(np.eye(2))
+    with pytest.raises(np.linalg.LinAlgError, match="Singular") as caught:
+        call(np.ones((2, 2)))
+    line = inverted.__code__.co_firstlineno + 2
+    assert f"{__file__}:{line}" in described(caught.value)
+
+
+HASTY = pytest.mark.xfail(
+    strict=True, reason="a path that is not this point's is run first, and its error is raised"
+)
+
+
+@pytest.mark.parametrize(
+    "by", [pytest.param(w, marks=HASTY) for w in ("numpy", "tape", "auto", "forward", "reverse")]
+)
+def test_an_error_of_another_branch_is_none_of_this_point(by):
+    call = way(by, lambda a: inverted(a) * 2.0)
+    for _ in range(4):
+        assert call(np.eye(2)) == 4.0
+    assert call(-np.ones((2, 2))) == -8.0
+
+
+@pytest.mark.parametrize("x", [np.arange(3.0), np.linspace(0.0, 1.0, 100)], ids=["short", "long"])
+def test_29_results_of_sweeps_are_fresh(x):
+    def same(v):
+        return v, v[1:]
+
+    given = x.copy()
+    for _ in range(4):
+        results = leaves_of([cb.forward_sweep(same, given, given),
+                             cb.reverse_sweep(same, given, (given, given[1:]))])  # fmt: skip
+        assert all(a.flags.writeable for a in results)
+        for i, a in enumerate(results):
+            assert not any(np.shares_memory(a, b) for b in [given, *results[:i]])
+            a[:] = 99.0
+        same_bits(given, x)
+
+
+@pytest.mark.parametrize("by", ["numpy", "tape", "auto", "forward", "reverse"])
+def test_33_arguments_that_share_memory_are_arguments_of_their_own(by):
+    def writes(a, b):
+        a += 1.0
+        return np.sum(a * b)
+
+    windows = np.lib.stride_tricks.sliding_window_view(np.arange(5.0), 2)
+    call = way(by, writes)
+    for _ in range(3):
+        assert call(windows, windows) == np.sum((windows + 1.0) * windows)
+        assert call(windows[:-1], windows[1:]) == np.sum((windows[:-1] + 1.0) * windows[1:])
+    assert cb.reverse_sweep(writes, (X, X))[1][0].tolist() == X.tolist()
+
+
 @pytest.mark.parametrize("engine", ["numpy", "tape", "auto"])
 def test_results_are_nested_as_the_function_nests_them(engine):
     def nested(x):
