@@ -1,8 +1,8 @@
 """The two direct sweeps at many points: over the cores, or one thread of a device a point.
 
-Points are grouped by path as in every batch, and every path has a program for many points. Sweeps of
-straight-line code read all numbers of a point side by side: they are packed so on the host, so that
-arrays of a device are copied there and their results back, once a call.
+Points are grouped by path as in every batch, and every path has a program for many points. On CUDA,
+sweeps of straight-line code read all numbers of a point side by side: they are packed so on the
+host, so that arrays of a device are copied there, and results back, once a call.
 """
 
 from __future__ import annotations
