@@ -14,7 +14,7 @@ from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Arguments, Attempt, Path, Paths, prepare
-from calcbench.lower.engines import Options, Runner
+from calcbench.lower.engines import Options, Runner, check_engine
 from calcbench.lower.memory import MemoryPlan
 from calcbench.programs import inlined, result_tree
 from calcbench.shortcuts import MISS, Shortcut, finisher, shortcut
@@ -153,6 +153,12 @@ class Compiled:
         array([1., 2., 3.])
         """
         return self.batches.run(args, kwargs, max_paths)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a compiled function stays in its process: send the function, and compile it there "
+            "with cb.compile; the code on disk is shared"
+        )
 
     def _build(self, graph: Graph, wanted: tuple[int, ...]) -> Built:
         return Built(graph, runner_of(graph, self.options))
@@ -322,6 +328,9 @@ def compile(
     """
     if elementary not in ("vector", "libm"):
         raise GraphError(f"elementary must be 'vector' or 'libm', got {elementary!r}")
+    if memory_limit is not None and not isinstance(memory_limit, int | np.integer):
+        raise GraphError(f"memory_limit must be a whole number of bytes, got {memory_limit!r}")
+    check_engine(engine)
     options = Options(engine, elementary == "vector", memory_limit)
     if isinstance(function, Graph):
         return CompiledGraph(function, options)

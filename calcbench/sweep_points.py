@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from calcbench.forward_mode.pushforward import jvp_graph
-from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
 from calcbench.lanes import LaneProgram, Points
 from calcbench.lower.cuda_arrays import on_host
@@ -88,8 +87,10 @@ class SweptPoints:
                 try:
                     point = [*[a[k] for a in inputs], *points.shared]
                     found = self.sweep(point, [s[k] for s in seeds])
-                except GuardMiss:
-                    continue
+                except Exception:
+                    if not self.sweep.graph.guards:
+                        raise
+                    continue  # a miss, or an error of a branch that is not this point's
                 for result, value in zip(results, found, strict=True):
                     result[k] = value
                 done[k] = True

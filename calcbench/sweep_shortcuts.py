@@ -8,12 +8,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.paths import Arguments, Path, Paths
 from calcbench.shortcuts import MISS, Shortcut, finisher, shortcut
 
 
 MOST_WAYS = 4
+_PLAIN = (np.ndarray, np.float64, np.float32, float)
 
 
 class Way(NamedTuple):
@@ -45,7 +45,7 @@ def quick_pull(paths: Paths, args: tuple[Any, ...]) -> Any:
         if graph.types[graph.outputs[0]].shape == ():
             try:
                 results = way.shortcut.path.built(inputs, [way.one])
-            except GuardMiss:
+            except Exception:  # a miss, or an error of a branch that is not this call's
                 continue
             return way.finish(results), tuple(results[1:])
     return MISS
@@ -60,7 +60,7 @@ def quick_push(paths: Paths, args: tuple[Any, ...], dx: Any) -> Any:
     for way, inputs in _taken(paths, args):
         try:
             results = way.shortcut.path.built(inputs, tangents)
-        except GuardMiss:
+        except Exception:  # as above
             continue
         pushed = results[1][0] if is_single else results[1]
         return way.finish(results), way.finish([pushed])
@@ -81,6 +81,8 @@ def _plain_tangents(args: tuple[Any, ...], dx: tuple[Any, ...]) -> tuple[list[An
         return None
     found, counts = [], set()
     for value, tangent in zip(args, dx, strict=True):
+        if type(tangent) not in _PLAIN:
+            return None  # masked arrays, matrices and others are looked at, and refused
         array, shape = np.asarray(tangent), np.shape(value)
         if array.dtype != getattr(value, "dtype", np.float64):
             return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from calcbench.graph.arraytype import DerivativeError, ShapeError
+from calcbench.graph.arraytype import DerivativeError, ShapeError, as_array
 from calcbench.graph.conventions import kink_convention
 from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
@@ -17,6 +18,7 @@ from calcbench.graph.paths import Arguments, Path, Paths, arguments_hold_values
 from calcbench.graph.tracing import Trace
 from calcbench.graph.trees import leaves_of
 from calcbench.lower.compiler import EngineError
+from calcbench.lower.engines import check_free
 from calcbench.lower.forward_code import ForwardSweep
 from calcbench.lower.reverse_code import ReverseSweep
 from calcbench.lower.sweep_kinds import is_straight
@@ -219,12 +221,20 @@ def _batches() -> Any:
 
 def forward_program(graph: Graph, wanted: Sequence[int]) -> Any:
     """What runs a forward sweep: straight-line code, or the transformed graph."""
-    return (ForwardSweep if is_straight(graph) else TransformedForward)(graph, wanted)
+    if not is_straight(graph):
+        return TransformedForward(graph, wanted)
+    sweep = ForwardSweep(graph, wanted)
+    sweep.check_room = partial(check_free, graph=graph)
+    return sweep
 
 
 def reverse_program(graph: Graph, wanted: Sequence[int]) -> Any:
     """What runs a reverse sweep."""
-    return (ReverseSweep if is_straight(graph) else TransformedReverse)(graph, wanted)
+    if not is_straight(graph):
+        return TransformedReverse(graph, wanted)
+    sweep = ReverseSweep(graph, wanted)
+    sweep.check_room = partial(check_free, graph=graph)
+    return sweep
 
 
 def _run(
@@ -236,6 +246,10 @@ def _run(
             results = path.built([*arguments.arrays, *captured], seeds(path.trace))
         except GuardMiss:
             continue
+        except Exception:
+            if is_new:
+                raise
+            continue  # the new recording tells whether the error is that of another path
         if rank and not is_new:
             paths.keep(paths.trusted, arguments.key, path)
         return path, results
@@ -250,7 +264,9 @@ def _run(
 
 def _directions(arguments: Arguments, x: Any, dx: Any) -> tuple[list[Any], bool]:
     """The tangents with an axis of directions in front, and whether they were given without."""
-    given = [np.asarray(d) for d in matching_leaves(dx, x, "tangents")]
+    wanted = [arguments.names[p] for p in arguments.wanted]
+    pairs = zip(matching_leaves(dx, x, "tangents"), wanted, strict=True)
+    given = [np.asarray(as_array(d, f"tangents of {n}")) for d, n in pairs]
     primals = [np.asarray(v) for v in leaves_of(x)]
     is_single = all(d.ndim == v.ndim for d, v in zip(given, primals, strict=True))
     stacked = [d[None] if is_single else d for d in given]
@@ -261,9 +277,8 @@ def _directions(arguments: Arguments, x: Any, dx: Any) -> tuple[list[Any], bool]
             "tangents are shaped like their arguments, or all have one axis more in front, of the "
             f"same length: the directions; got {shapes}"
         )
-    names = [arguments.names[p] for p in arguments.wanted]
     likes = [np.broadcast_to(v, (*next(iter(counts)), *v.shape)) for v in primals]
-    leaves = zip(stacked, likes, names, strict=True)
+    leaves = zip(stacked, likes, wanted, strict=True)
     return [checked_seed(d, v, f"tangents of {n}") for d, v, n in leaves], is_single
 
 

@@ -438,14 +438,7 @@ def test_an_error_at_a_point_names_the_line(by):
     assert f"{__file__}:{line}" in described(caught.value)
 
 
-HASTY = pytest.mark.xfail(
-    strict=True, reason="a path that is not this point's is run first, and its error is raised"
-)
-
-
-@pytest.mark.parametrize(
-    "by", [pytest.param(w, marks=HASTY) for w in ("numpy", "tape", "auto", "forward", "reverse")]
-)
+@pytest.mark.parametrize("by", ["numpy", "tape", "auto", "forward", "reverse"])
 def test_an_error_of_another_branch_is_none_of_this_point(by):
     call = way(by, lambda a: inverted(a) * 2.0)
     for _ in range(4):
@@ -577,14 +570,11 @@ def chain(length: int) -> Callable[[Any], Any]:
     return f
 
 
-UNCHECKED = pytest.mark.xfail(strict=True, reason="only sweeps of arrays ask what is free")
-
-
 @pytest.mark.parametrize(
     ("function", "x"),
     [
         pytest.param(smooth, LONG, id="arrays"),
-        pytest.param(chain(20), X, id="numbers", marks=UNCHECKED),
+        pytest.param(chain(20), X, id="numbers"),
     ],
 )
 def test_38_sweeps_beyond_free_memory_are_refused(function, x, monkeypatch):
@@ -728,7 +718,7 @@ def test_39_without_a_device_the_other_engines_go_on():
     assert cb.compile(smooth, engine="tape")(X) == pytest.approx(smooth(X), rel=1e-14)
 
 
-# --- known faults -------------------------------------------------------------------------------
+# --- faults of earlier days ---------------------------------------------------------------------
 
 
 def masked_tangents(monkeypatch):
@@ -779,24 +769,18 @@ def a_limit_that_is_no_number(monkeypatch):
         cb.compile(smooth, engine="tape", memory_limit="1GB")(X)
 
 
-KNOWN = {
-    masked_tangents: "forward_sweep takes the tangents' data before it looks at their mask",
-    matrix_tangents: "forward_sweep makes plain arrays of tangents before it looks at their class",
-    numpy_in_a_forked_child: "the check of the process does not ask for the engine",
-    a_pickled_object: "the error names a lock, not what to do",
-    a_memory_view: "ValueError of the hash: only TypeError is expected",
-    a_home_of_nobody: "RuntimeError of expanduser",
-    an_engine_that_is_no_name: "TypeError of the hash",
-    a_limit_that_is_no_number: "TypeError of the comparison, which names nothing",
-}
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        pytest.param(f, marks=pytest.mark.xfail(strict=True, reason=why), id=f.__name__)
-        for f, why in KNOWN.items()
-    ],
+ONCE = (
+    masked_tangents,
+    matrix_tangents,
+    numpy_in_a_forked_child,
+    a_pickled_object,
+    a_memory_view,
+    a_home_of_nobody,
+    an_engine_that_is_no_name,
+    a_limit_that_is_no_number,
 )
-def test_known_faults(fault, monkeypatch):
+
+
+@pytest.mark.parametrize("fault", ONCE, ids=lambda fault: fault.__name__)
+def test_faults_that_were_there_once(fault, monkeypatch):
     fault(monkeypatch)

@@ -56,7 +56,7 @@ def type_of(leaf: Any) -> tuple[Any, Any]:
 def _is_hashable(leaf: Any) -> bool:
     try:
         hash(leaf)
-    except TypeError:
+    except (TypeError, ValueError):  # a memoryview of floats raises the second
         return False
     return True
 

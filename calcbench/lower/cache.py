@@ -175,20 +175,22 @@ def directory() -> Path | None:
     if os.environ.get("CALCBENCH_NO_CACHE", "0") not in ("", "0"):
         return None
     if wanted := os.environ.get("CALCBENCH_CACHE_DIR"):
-        return _usable(Path(wanted).expanduser().absolute(), complain=True)
+        return _usable(wanted, complain=True)
     shared = os.environ.get("NUMBA_CACHE_DIR")
-    if shared and (found := _usable(Path(shared).expanduser().absolute())):
+    if shared and (found := _usable(shared)):
         return found
     return _usable(folder) if (folder := _user_folder()) else None
 
 
-def _usable(folder: Path, complain: bool = False) -> Path | None:
+def _usable(path: str | Path, complain: bool = False) -> Path | None:
     """The folder, made if it is missing, if entries may be kept there."""
     try:
+        folder = Path(path).expanduser().absolute()
         _check_folder(folder)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the second for the home of a user who is not there
         if complain:
-            message = f"compiled code is not kept: CALCBENCH_CACHE_DIR={folder}: {error.strerror}"
+            reason = getattr(error, "strerror", None) or error
+            message = f"compiled code is not kept: CALCBENCH_CACHE_DIR={path}: {reason}"
             warnings.warn(message, CacheWarning, stacklevel=2)
         return None
     _remove_unused(folder, f"*{SUFFIX}", UNUSED_DAYS)

@@ -68,6 +68,7 @@ class Runner:
         self.count = len(graph.outputs)
         self.executable = PREPARE[options.engine](without_guards(graph), options)
         self._check_memory()
+        self.is_compiled = options.engine != "numpy"
         self.is_large = options.memory_limit is None and self.executable.memory.peak >= LARGE
 
     def __call__(self, inputs: Sequence[Any]) -> Sequence[Any]:
@@ -78,7 +79,8 @@ class Runner:
         GuardMiss
             If the inputs do not take the recorded path: results and errors count for nothing.
         """
-        check_process()
+        if self.is_compiled:
+            check_process()
         if self.is_large:
             self._check_memory()
         results = self.executable(inputs)
@@ -107,6 +109,12 @@ def check_guards(expected: Sequence[Any], values: Sequence[Any]) -> None:
             raise GuardMiss
 
 
+def check_engine(engine: Any) -> None:
+    """An EngineError unless this is the name of an engine."""
+    if not isinstance(engine, str) or engine not in PREPARE:
+        raise EngineError(f"there is no engine {engine!r}; choose one of {', '.join(PREPARE)}")
+
+
 def check_runnable(graph: Graph, engine: str) -> None:
     """An error for what no compiled engine can run.
 
@@ -119,8 +127,7 @@ def check_runnable(graph: Graph, engine: str) -> None:
     EngineError
         If there is no such engine.
     """
-    if engine not in PREPARE:
-        raise EngineError(f"there is no engine {engine!r}; choose one of {', '.join(PREPARE)}")
+    check_engine(engine)
     refused = {t for t in set(graph.types) if not t.is_concrete or t.dtype.name not in DTYPES}
     for index, kind in enumerate(graph.types if refused else ()):  # names of dtypes are slow
         if not kind.is_concrete:
@@ -137,6 +144,12 @@ def check_runnable(graph: Graph, engine: str) -> None:
 def byte_limit(options: Options) -> int | None:
     """Bytes that a run may take now."""
     return free_bytes() if options.memory_limit is None else options.memory_limit
+
+
+def check_free(plan: MemoryPlan, graph: Graph) -> None:
+    """A MemoryError before a run of `LARGE` bytes or more, if fewer are free than it needs."""
+    if plan.peak >= LARGE:
+        check_budget(plan, free_bytes(), graph)
 
 
 def free_bytes() -> int | None:

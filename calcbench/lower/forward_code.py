@@ -78,10 +78,11 @@ class ForwardSweep(Sweep):
             If the inputs do not take the recorded path.
         """
         check_process()
+        count = len(tangents[0]) if tangents else 1
+        self.check_room(self.memory(count))
         words = self.values(self.count)
         for cells, value in zip(self._inputs, inputs, strict=True):
             cells.write(words, value)
-        count = len(tangents[0]) if tangents else 1
         pushed = Words(self.tangents * count)
         live = np.zeros(self.count if self.masked else 1, np.uint8)
         own = pushed.of(self.dtype).reshape(self.tangents, count)

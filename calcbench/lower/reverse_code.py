@@ -94,6 +94,7 @@ class ReverseSweep(Sweep):
             If the inputs do not take the recorded path.
         """
         check_process()
+        self.check_room(self.memory)
         room = self._free_room()
         words, passed, live = room
         for cells, value in zip(self._inputs, inputs, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
 from calcbench.lower.compiler import EngineError, load
+from calcbench.lower.memory import MemoryPlan
 from calcbench.lower.opcodes import FAMILIES
 from calcbench.lower.sweep_cases import Step, standard_steps
 from calcbench.lower.sweep_encoding import Straight, straighten
@@ -80,6 +81,8 @@ class Sweep:
         self.known = known_steps(self.code.steps, self.dtype, vectorised)
         self.floats = [n for n, i in enumerate(graph.outputs) if graph.types[i].is_float]
         self.idle: list[Any] = []  # memory of finished runs, taken again by whoever comes
+        # Asks for memory before a run: what is free is known further up.
+        self.check_room: Callable[[MemoryPlan], None] = lambda plan: None
         self.constants: list[tuple[np.dtype, np.ndarray, np.ndarray]] = []
 
     def constants_at(self, place: np.ndarray) -> list[tuple[np.dtype, np.ndarray, np.ndarray]]:
