@@ -27,7 +27,16 @@ def benchmark_module(monkeypatch):
     return load
 
 
-@pytest.mark.parametrize("name", sorted(p.stem for p in FOLDER.glob("bench_*.py")))
+LONG = ("bench_black_scholes", "bench_gmm")  # seconds of compiling
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.deep if name in LONG else ())
+        for name in sorted(p.stem for p in FOLDER.glob("bench_*.py"))
+    ],
+)
 def test_a_benchmark_runs_quickly_and_reports_rows(name, benchmark_module, capsys):
     rows = benchmark_module(name).main(["--quick"])
     assert rows
