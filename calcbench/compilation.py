@@ -172,19 +172,11 @@ class Compiled:
     def _run(
         self, arguments: Arguments, candidates: Iterable[Attempt], arrays: Sequence[Any]
     ) -> tuple[Path, Sequence[Any]]:
-        for rank, (path, captured, is_new) in enumerate(candidates):
-            inputs = [*arrays, *captured]
-            try:
-                results = run(path.built, inputs)
-            except GuardMiss:
-                continue
-            except Exception:
-                if is_new:
-                    raise
-                continue  # the new recording tells whether the error is that of another path
-            if rank and not is_new:
-                self.paths.keep(self.paths.trusted, arguments.key, path)
-            return path, results
+        found = self.paths.first_taken(
+            arguments, candidates, lambda a: run(a.path.built, [*arrays, *a.captured])
+        )
+        if found is not None:
+            return found
         raise GraphError(
             f"{self.function!r} took another branch when it was run again at the same point; a "
             "function that draws random numbers or keeps state cannot be compiled"

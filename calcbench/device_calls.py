@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from calcbench.graph.evaluation import check_guards
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Arguments
 from calcbench.graph.tracing import is_static
 from calcbench.graph.trees import leaves_of, rebuild, structure_of
 from calcbench.lower.cuda_arrays import device_array, is_on_device, on_host, stand_in, to_device
-from calcbench.lower.engines import Options, Runner, check_guards, without_guards
+from calcbench.lower.engines import Options, Runner, without_guards
 
 
 class Held:

@@ -11,12 +11,12 @@ import numpy as np
 
 from calcbench.graph.arraytype import DerivativeError, DTypeError
 from calcbench.graph.conventions import kink_convention
-from calcbench.graph.evaluation import GuardMiss, Plan
+from calcbench.graph.evaluation import Plan
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value, common_builder, place
 from calcbench.graph.nodes import Literal
-from calcbench.graph.paths import Arguments, Path, Paths, prepare
+from calcbench.graph.paths import Arguments, Attempt, Path, Paths, prepare
 from calcbench.graph.rewriting import simplify
 from calcbench.graph.structural import fill
 from calcbench.graph.tracing import COMPUTED, Trace, is_static
@@ -84,23 +84,25 @@ def start(paths: Paths, arguments: Arguments, owned: bool = False) -> tuple[Path
 
     With `owned`, captured arrays are copied: sweeps may follow when they have changed.
     """
-    for rank, (path, captured, is_new) in enumerate(paths.candidates(arguments)):
+
+    def begun(attempt: Attempt) -> Session:
+        path, captured, is_new = attempt
         captures = [own(v) for v in captured] if owned and not is_new else captured
-        try:
-            session = path.built.start([*arguments.arrays, *captures])
-        except GuardMiss:
-            continue
-        except Exception:
-            if is_new:
-                raise
-            continue  # the new recording tells whether the error is that of another path
-        if rank and not is_new:
-            paths.keep(paths.trusted, arguments.key, path)
-        return path, session
-    raise DerivativeError(
-        f"{paths.function!r} took another branch when it was run again at the same point; "
-        "a function that draws random numbers or keeps state has no derivative"
-    )
+        session: Session = path.built.start([*arguments.arrays, *captures])
+        return session
+
+    return taken(paths, arguments, begun)
+
+
+def taken(paths: Paths, arguments: Arguments, run: Callable[[Attempt], Any]) -> tuple[Path, Any]:
+    """The first path whose guards hold, and what `run` made of it."""
+    found = paths.first_taken(arguments, paths.candidates(arguments), run)
+    if found is None:
+        raise DerivativeError(
+            f"{paths.function!r} took another branch when it was run again at the same point; "
+            "a function that draws random numbers or keeps state has no derivative"
+        )
+    return found
 
 
 @lru_cache(maxsize=32)

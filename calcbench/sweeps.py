@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -12,13 +11,11 @@ import numpy as np
 
 from calcbench.graph.arraytype import DerivativeError, ShapeError, as_array
 from calcbench.graph.conventions import kink_convention
-from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
-from calcbench.graph.paths import Arguments, Path, Paths, arguments_hold_values
+from calcbench.graph.paths import Arguments, Attempt, Path, Paths, arguments_hold_values
 from calcbench.graph.tracing import Trace
 from calcbench.graph.trees import leaves_of
 from calcbench.lower.compiler import EngineError
-from calcbench.lower.engines import check_free
 from calcbench.lower.forward_code import ForwardSweep
 from calcbench.lower.reverse_code import ReverseSweep
 from calcbench.lower.sweep_kinds import is_straight
@@ -30,6 +27,7 @@ from calcbench.programs import (
     matching_leaves,
     result_tree,
     shared_paths,
+    taken,
     tangent_tree,
 )
 from calcbench.shortcuts import MISS
@@ -223,40 +221,26 @@ def forward_program(graph: Graph, wanted: Sequence[int]) -> Any:
     """What runs a forward sweep: straight-line code, or the transformed graph."""
     if not is_straight(graph):
         return TransformedForward(graph, wanted)
-    sweep = ForwardSweep(graph, wanted)
-    sweep.check_room = partial(check_free, graph=graph)
-    return sweep
+    return ForwardSweep(graph, wanted)
 
 
 def reverse_program(graph: Graph, wanted: Sequence[int]) -> Any:
     """What runs a reverse sweep."""
     if not is_straight(graph):
         return TransformedReverse(graph, wanted)
-    sweep = ReverseSweep(graph, wanted)
-    sweep.check_room = partial(check_free, graph=graph)
-    return sweep
+    return ReverseSweep(graph, wanted)
 
 
 def _run(
     paths: Paths, arguments: Arguments, seeds: Callable[[Trace], Sequence[Any]]
 ) -> tuple[Path, list[Any]]:
     """The first path whose guards hold, and its sweep."""
-    for rank, (path, captured, is_new) in enumerate(paths.candidates(arguments)):
-        try:
-            results = path.built([*arguments.arrays, *captured], seeds(path.trace))
-        except GuardMiss:
-            continue
-        except Exception:
-            if is_new:
-                raise
-            continue  # the new recording tells whether the error is that of another path
-        if rank and not is_new:
-            paths.keep(paths.trusted, arguments.key, path)
-        return path, results
-    raise DerivativeError(
-        f"{paths.function!r} took another branch when it was run again at the same point; "
-        "a function that draws random numbers or keeps state has no derivative"
-    )
+
+    def swept(attempt: Attempt) -> Any:
+        path = attempt.path
+        return path.built([*arguments.arrays, *attempt.captured], seeds(path.trace))
+
+    return taken(paths, arguments, swept)
 
 
 # --- seeds ----------------------------------------------------------------------------------------

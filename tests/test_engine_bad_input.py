@@ -23,7 +23,7 @@ from test_bad_input import described, fingerprint, matrix_of
 import calcbench as cb
 from calcbench.graph.arraytype import CalcbenchError
 from calcbench.graph.trees import leaves_of, map_leaves
-from calcbench.lower import cache, compiler, engines
+from calcbench.lower import cache, compiler, memory
 from calcbench.lower.transformed_sweeps import TransformedReverse
 from calcbench.sweeps import reverse_program
 
@@ -584,8 +584,8 @@ def test_38_sweeps_beyond_free_memory_are_refused(function, x, monkeypatch):
         return cb.reverse_sweep(function, x)[1], cb.forward_sweep(function, x, directions)[1]
 
     found = both()
-    monkeypatch.setattr(engines, "LARGE", 1)
-    monkeypatch.setattr(engines, "free_bytes", lambda: 100)
+    monkeypatch.setattr(memory, "LARGE", 1)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 100)
     other = functools.partial(function)  # recorded anew
     for sweep in (
         lambda: cb.reverse_sweep(other, x),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import calcbench as cb
-from calcbench.lower import engines
+from calcbench.lower import engines, memory
 from calcbench.lower.engines import Options, Runner
 from calcbench.lower.fused import prepare_fused
 
@@ -49,12 +49,12 @@ def test_a_run_beyond_the_limit_is_refused_before_it_starts(limit):
 
 
 def test_free_memory_is_asked_for_before_each_large_run(runner, monkeypatch):
-    monkeypatch.setattr(engines, "LARGE", 1 << 20)
+    monkeypatch.setattr(memory, "LARGE", 1 << 20)
     graph = runner.graph
     x = np.ones((500, 256))
     large = Runner(graph, Options("fused"))
     expected = large([x])
-    monkeypatch.setattr(engines, "free_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 20)
     with pytest.raises(MemoryError, match="this run needs"):
         large([x])
     monkeypatch.undo()
@@ -67,7 +67,7 @@ def test_auto_stays_on_the_tape_where_the_loops_would_take_too_much(monkeypatch)
     executable = compiled.last.built.runner.executable
     greedy = prepare_fused(cb.trace(np.exp, np.ones(1_000_000)))
     monkeypatch.setattr(engines, "_fused", lambda graph, options: greedy)
-    monkeypatch.setattr(engines, "free_bytes", lambda: 100)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 100)
     executable._switch()
     assert type(executable.current).__name__ == "TapeProgram"
 

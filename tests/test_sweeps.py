@@ -2,6 +2,7 @@
 
 import _thread
 import threading
+import tracemalloc
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
@@ -219,7 +220,10 @@ def test_hard_points(hard: Hard) -> None:
         return
     value, pull = cb.vjp(hard.function, *hard.at, kink=hard.kink)
     ones = _ones_like(value)
-    _close(cb.reverse_sweep(hard.function, hard.at, ones, kink=hard.kink)[1], pull(ones))
+    found = cb.reverse_sweep(hard.function, hard.at, ones, kink=hard.kink)[1]
+    _close(found, pull(ones))
+    if np.shape(value) == () and len(hard.at) == 1:  # what was derived by hand
+        np.testing.assert_allclose(found[0], hard.expected, rtol=1e-12, atol=1e-15)
     tangents = _ones_like(hard.at)
     want = cb.jvp(hard.function, hard.at, tangents, kink=hard.kink)[1]
     _close(cb.forward_sweep(hard.function, hard.at, tangents, kink=hard.kink)[1], want)
@@ -365,6 +369,25 @@ def test_forward_memory_is_flat_and_reverse_memory_linear() -> None:
     assert reverse[2] / reverse[1] == pytest.approx(10.0, rel=0.02)
 
 
+def test_memory_is_what_the_allocator_gives() -> None:
+    x, directions = np.array([0.3, 0.7]), np.eye(2)
+    graph = cb.trace(chain(60_000), x)
+    reverse, forward = ReverseSweep(graph, [0]), ForwardSweep(graph, [0])
+    wide = np.ones((20_000, 2))
+    plans = reverse.memory, forward.memory(20_000)
+    runs = lambda: reverse([x], [1.0]), lambda: forward([x], [wide])
+    forward([x], [directions])
+    for plan, run in zip(plans, runs, strict=True):
+        reverse.idle.clear()
+        run()
+        reverse.idle.clear()
+        tracemalloc.start()
+        run()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak == pytest.approx(plan.peak, rel=0.02, abs=10_000)
+
+
 def test_slices_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.array([0.3, 0.7])
     graph = cb.trace(chain(2000), x)
@@ -405,6 +428,20 @@ def test_a_long_program_needs_no_transformed_graph(monkeypatch: pytest.MonkeyPat
     _, dy = cb.forward_sweep(chain(operations), x, np.eye(2))
     np.testing.assert_allclose(y, chain(operations)(x), rtol=1e-9)
     np.testing.assert_allclose(slope, dy, rtol=1e-9)
+
+
+def test_a_kernel_without_a_case_is_no_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    from calcbench.lower import reverse_code as module
+
+    real = module.downward
+
+    def poorer(*args: Any) -> Any:
+        kernel = real(*args)
+        return kernel._replace(numbers={s: n for s, n in kernel.numbers.items() if s.row != "sin"})
+
+    monkeypatch.setattr(module, "downward", poorer)
+    with pytest.raises(cb.EngineError, match="lacks an operation"):
+        ReverseSweep(cb.trace(np.sin, 0.5), [0])
 
 
 def test_a_wrong_partial_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,14 @@ class GuardMiss(Exception):
     """A run whose values leave the recorded path; its results and errors count for nothing."""
 
 
+def check_guards(expected: Sequence[Any], values: Sequence[Any]) -> None:
+    """GuardMiss unless every value is the expected one."""
+    for wanted, value in zip(expected, values, strict=True):
+        same = value == wanted
+        if not (same.all() if same.shape else same):
+            raise GuardMiss
+
+
 class Step(NamedTuple):
     """One call: which values go in, which slot takes the result, which slots are free then."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from calcbench.graph.arraytype import DerivativeError, as_array
 from calcbench.graph.conventions import current_convention
 from calcbench.graph.environment import Environment
+from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value, used
 from calcbench.graph.nodes import Literal
@@ -197,6 +198,28 @@ class Paths:
             trace = self.trace(values)
             path = self._path(trace, values, lasting)
         yield Attempt(path, _recorded(trace), True)
+
+    def first_taken(
+        self, arguments: Arguments, attempts: Iterable[Attempt], run: Callable[[Attempt], Any]
+    ) -> tuple[Path, Any] | None:
+        """The first path whose guards hold, and what `run` made of it; None if there is none.
+
+        An error of a known path may be that of a branch that these arguments do not take: the new
+        recording, which comes last, tells.
+        """
+        for rank, attempt in enumerate(attempts):
+            try:
+                found = run(attempt)
+            except GuardMiss:
+                continue
+            except Exception:
+                if attempt.is_new:
+                    raise
+                continue
+            if rank and not attempt.is_new:
+                self.keep(self.trusted, arguments.key, attempt.path)
+            return attempt.path, found
+        return None
 
     def _known(self, store: dict[Any, list[Path]], key: Any) -> list[Path]:
         """The stored paths whose environment has not changed; the others are dropped."""

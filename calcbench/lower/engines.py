@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from threading import Lock
@@ -12,10 +10,11 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from calcbench.graph.arraytype import DTypeError, ShapeError
-from calcbench.graph.evaluation import GuardMiss, Plan
+from calcbench.graph.evaluation import Plan, check_guards
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size, value_lifetimes
 from calcbench.graph.rewriting import simplify
+from calcbench.lower import memory
 from calcbench.lower.compiler import EngineError, check_process
 from calcbench.lower.memory import MemoryPlan, check_budget
 from calcbench.lower.tape import TapeProgram, prepare_tape
@@ -25,7 +24,6 @@ DTYPES = frozenset(["float64", "float32", "int64", "bool"])
 # Seconds to compile a fused graph, measured: a start, and a share for each node. Graphs of 17 to
 # 262 nodes took 0.1 + 0.003 n (polynomials) to 0.15 + 0.0046 n (exp and tanh); sines take more.
 COMPILE_START, COMPILE_PER_NODE = 0.1, 0.005
-LARGE = 1 << 26  # asking how much memory is free takes 20 microseconds
 
 
 class Executable(Protocol):
@@ -49,7 +47,7 @@ class Options:
         Whether exp, log, sin ... are calcbench's own vectorising ones, or libm's.
     memory_limit : int or None
         Bytes that one run may take; by default what the machine has free when it is prepared, and
-        before each run of `LARGE` bytes or more.
+        before each run of `calcbench.lower.memory.LARGE` bytes or more.
     """
 
     engine: str = "auto"
@@ -69,7 +67,7 @@ class Runner:
         self.executable = PREPARE[options.engine](without_guards(graph), options)
         self._check_memory()
         self.is_compiled = options.engine != "numpy"
-        self.is_large = options.memory_limit is None and self.executable.memory.peak >= LARGE
+        self.is_large = options.memory_limit is None and self.executable.memory.peak >= memory.LARGE
 
     def __call__(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Fresh arrays, or NumPy scalars, for inputs of exactly the graph's types.
@@ -99,14 +97,6 @@ def without_guards(graph: Graph) -> Graph:
         return graph
     outputs = (*graph.outputs, *[g.node for g in graph.guards])
     return simplify(replace(graph, outputs=outputs, guards=()))
-
-
-def check_guards(expected: Sequence[Any], values: Sequence[Any]) -> None:
-    """GuardMiss unless every value is the expected one."""
-    for wanted, value in zip(expected, values, strict=True):
-        same = value == wanted
-        if not (same.all() if same.shape else same):
-            raise GuardMiss
 
 
 def check_engine(engine: Any) -> None:
@@ -143,28 +133,7 @@ def check_runnable(graph: Graph, engine: str) -> None:
 
 def byte_limit(options: Options) -> int | None:
     """Bytes that a run may take now."""
-    return free_bytes() if options.memory_limit is None else options.memory_limit
-
-
-def check_free(plan: MemoryPlan, graph: Graph) -> None:
-    """A MemoryError before a run of `LARGE` bytes or more, if fewer are free than it needs."""
-    if plan.peak >= LARGE:
-        check_budget(plan, free_bytes(), graph)
-
-
-def free_bytes() -> int | None:
-    """Memory that the machine has free now, or None where it does not say.
-
-    Linux counts what it would give back from its caches of files as available, not as free.
-    """
-    with suppress(OSError, StopIteration, ValueError):
-        with open("/proc/meminfo", encoding="ascii") as file:
-            line = next(line for line in file if line.startswith("MemAvailable:"))
-        return 1024 * int(line.split()[1])
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return None
+    return memory.free_bytes() if options.memory_limit is None else options.memory_limit
 
 
 # --- the engines -------------------------------------------------------------------------------

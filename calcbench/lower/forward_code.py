@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from calcbench.graph.evaluation import check_guards
 from calcbench.graph.ir import Graph
 from calcbench.lower.compiler import check_process, load
-from calcbench.lower.memory import MemoryPlan
+from calcbench.lower.memory import MemoryPlan, check_free
 from calcbench.lower.sweep_code import PASSES, RECORD, Loop, Sweep, Words, operations, shares_of
 from calcbench.lower.sweep_texts import pushing
 
@@ -35,7 +36,7 @@ class ForwardSweep(Sweep):
         code = self.code
         targets, there, self.varied = shares_of(code, wanted)
         words = np.zeros((len(code.step), RECORD), np.uint32)
-        words[:, 0] = operations(self.kernel, code.steps, code.step, False)
+        words[:, 0] = operations(self.kernel, code.steps, code.step, True)
         words[:, 1], words[:, 2:5] = self.place[code.result], self.place[code.operands]
         words[:, 5:7], words[:, 7] = self.place[targets], there
         self.words = words.reshape(-1)
@@ -62,7 +63,7 @@ class ForwardSweep(Sweep):
         return MemoryPlan(
             arena=8 * self.count,
             workspace=8 * self.tangents * directions + (self.count if self.masked else 1),
-            outputs=self.result_bytes() * (1 + directions),
+            outputs=self.bytes_of(self.graph.outputs) * (1 + directions),
             program=self.words.nbytes,
         )
 
@@ -79,7 +80,7 @@ class ForwardSweep(Sweep):
         """
         check_process()
         count = len(tangents[0]) if tangents else 1
-        self.check_room(self.memory(count))
+        check_free(self.memory(count), self.graph)
         words = self.values(self.count)
         for cells, value in zip(self._inputs, inputs, strict=True):
             cells.write(words, value)
@@ -93,13 +94,13 @@ class ForwardSweep(Sweep):
         memory = (*words.views, *pushed.views[:2], live)
         self._loop.upward(count, *memory, work=count)
         outputs = [cells.read(words) for cells in self._outputs]
-        self.check_guards(outputs[len(self.graph.outputs) :])
+        check_guards(self.expected, outputs[len(self.graph.outputs) :])
         return [*outputs[: len(self.graph.outputs)], *[self._tangent(own, n) for n in self.floats]]
 
     def _tangent(self, own: np.ndarray, output: int) -> np.ndarray:
         varied = self.varied[self.code.outputs[output]]
-        place = np.where(varied, self.outputs[output], 0)
-        found = np.where(varied[..., None], own[place], own.dtype.type(0)) if len(own) else None
-        if found is None:
-            found = np.zeros((*varied.shape, own.shape[1]), own.dtype)
+        if not len(own):
+            return np.zeros((own.shape[1], *varied.shape), own.dtype)
+        found = np.take(own, np.where(varied, self.outputs[output], 0), axis=0)
+        found[~varied] = 0
         return np.moveaxis(found, -1, 0)

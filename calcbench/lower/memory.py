@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import overload
 
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import Lifetime
+
+
+LARGE = 1 << 26  # bytes; asking how much memory is free takes 20 microseconds
 
 
 class Held(Sequence[Lifetime]):
@@ -100,3 +105,24 @@ def _largest(held: Sequence[Lifetime], graph: Graph) -> str:
         return "inputs and results"
     life = max(held, key=lambda h: h.size)
     return f"the largest value, {graph.place(life.node)}, takes {life.size}"
+
+
+def check_free(plan: MemoryPlan, graph: Graph) -> None:
+    """A MemoryError before a run of `LARGE` bytes or more, if fewer are free than it needs."""
+    if plan.peak >= LARGE:
+        check_budget(plan, free_bytes(), graph)
+
+
+def free_bytes() -> int | None:
+    """Memory that the machine has free now, or None where it does not say.
+
+    Linux counts what it would give back from its caches of files as available, not as free.
+    """
+    with suppress(OSError, StopIteration, ValueError):
+        with open("/proc/meminfo", encoding="ascii") as file:
+            line = next(line for line in file if line.startswith("MemAvailable:"))
+        return 1024 * int(line.split()[1])
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from calcbench.graph.evaluation import check_guards
 from calcbench.graph.ir import Graph
 from calcbench.lower.compiler import check_process, load
-from calcbench.lower.memory import MemoryPlan
+from calcbench.lower.memory import MemoryPlan, check_free
 from calcbench.lower.sweep_code import (
     PASSES,
     RECORD,
@@ -51,7 +52,7 @@ class ReverseSweep(Sweep):
         self.memory = MemoryPlan(
             arena=8 * count,
             workspace=8 * count + (count if self.masked else 1),
-            outputs=self.result_bytes(),
+            outputs=self.bytes_of(graph.outputs) + self.bytes_of(graph.inputs[p] for p in wanted),
             program=self.words.nbytes,
         )
         self._up, self._down = Loop(self.up, self.words), Loop(self.down, self.words)
@@ -71,9 +72,9 @@ class ReverseSweep(Sweep):
             reached[places.reshape(-1)] = True
         alive = load(PASSES).reach(code.result, targets, there > 0, reached)
         words = np.zeros((len(code.step), RECORD), np.uint32)
-        words[:, 0] = operations(self.up, code.steps, code.step, True)
+        words[:, 0] = operations(self.up, [s.plain for s in code.steps], code.step, True)
         words[:, 1], words[:, 2:5], words[:, 5:7] = code.result, code.operands, targets
-        words[:, 7] = operations(self.down, code.steps, code.step, False) * alive
+        words[:, 7] = operations(self.down, code.steps, code.step, alive)
         return words.reshape(-1), reached & varied
 
     def _distinct_seeds(self) -> list[Cells] | None:
@@ -94,14 +95,14 @@ class ReverseSweep(Sweep):
             If the inputs do not take the recorded path.
         """
         check_process()
-        self.check_room(self.memory)
+        check_free(self.memory, self.graph)
         room = self._free_room()
         words, passed, live = room
         for cells, value in zip(self._inputs, inputs, strict=True):
             cells.write(words, value)
         self._up.upward(*words.views)
         outputs = [cells.read(words) for cells in self._outputs]
-        self.check_guards(outputs[len(self.graph.outputs) :])
+        check_guards(self.expected, outputs[len(self.graph.outputs) :])
         passed.words.fill(_NEUTRAL[self.dtype.name])
         self._seed(passed, live, cotangents)
         self._down.downward(*words.views, *passed.views[:2], live)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from calcbench.graph.evaluation import GuardMiss
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
 from calcbench.lower.compiler import EngineError, load
-from calcbench.lower.memory import MemoryPlan
 from calcbench.lower.opcodes import FAMILIES
 from calcbench.lower.sweep_cases import Step, standard_steps
 from calcbench.lower.sweep_encoding import Straight, straighten
 from calcbench.lower.sweep_texts import Kernel
+from calcbench.lower.tape_texts import VIEWS
 
 
 RECORD = 8  # numbers of an instruction
 SPARE = 1 << 25  # bytes: more is given back after a run, though new pages cost as much as the run
 SLICE = 1 << 20  # instructions between two chances to answer Ctrl-C: about ten milliseconds
-VIEWS = {"float64": 0, "float32": 1, "int64": 2, "bool": 3}
+VIEW = {name: number for number, name in enumerate(VIEWS)}  # of `Words.views`, by dtype
 
 
 class Words:
@@ -29,19 +28,18 @@ class Words:
 
     def __init__(self, count: int) -> None:
         self.words = np.zeros(count, np.int64)
-        kinds = (np.float64, np.float32, np.int64, np.bool_)
-        self.views = tuple(self.words.view(kind) for kind in kinds)
+        self.views = tuple(self.words.view(name) for name in VIEWS)
 
     def of(self, dtype: np.dtype) -> np.ndarray:
         """The first number of its dtype in every word."""
-        return self.views[VIEWS[dtype.name]][:: 8 // dtype.itemsize]
+        return self.views[VIEW[dtype.name]][:: 8 // dtype.itemsize]
 
 
 class Cells:
     """Where the entries of one value lie: read and written as a slice where they lie in a row."""
 
     def __init__(self, places: np.ndarray, dtype: np.dtype) -> None:
-        self.view, self.shape = VIEWS[dtype.name], places.shape
+        self.view, self.shape = VIEW[dtype.name], places.shape
         self.where: Any = _in_a_row(places * (8 // dtype.itemsize))
         self.is_row = isinstance(self.where, slice)
 
@@ -81,8 +79,7 @@ class Sweep:
         self.known = known_steps(self.code.steps, self.dtype, vectorised)
         self.floats = [n for n, i in enumerate(graph.outputs) if graph.types[i].is_float]
         self.idle: list[Any] = []  # memory of finished runs, taken again by whoever comes
-        # Asks for memory before a run: what is free is known further up.
-        self.check_room: Callable[[MemoryPlan], None] = lambda plan: None
+        self.expected = [guard.expected.array[()] for guard in graph.guards]
         self.constants: list[tuple[np.dtype, np.ndarray, np.ndarray]] = []
 
     def constants_at(self, place: np.ndarray) -> list[tuple[np.dtype, np.ndarray, np.ndarray]]:
@@ -105,15 +102,9 @@ class Sweep:
         types = [self.graph.types[i] for i in nodes]
         return [Cells(p, t.dtype) for p, t in zip(places, types, strict=True)]
 
-    def result_bytes(self) -> int:
-        """Bytes of the function's results."""
-        return sum(byte_size(self.graph.types[i]) for i in self.graph.outputs)
-
-    def check_guards(self, values: Sequence[Any]) -> None:
-        """GuardMiss unless the values of all guards are as recorded."""
-        for guard, value in zip(self.graph.guards, values, strict=True):
-            if not np.array_equal(value, guard.expected.array):
-                raise GuardMiss
+    def bytes_of(self, nodes: Iterable[int]) -> int:
+        """Bytes of the values of some nodes."""
+        return sum(byte_size(self.graph.types[i]) for i in nodes)
 
 
 def known_steps(steps: Sequence[Step], dtype: np.dtype, vectorised: bool) -> frozenset[Step]:
@@ -130,10 +121,18 @@ def known_steps(steps: Sequence[Step], dtype: np.dtype, vectorised: bool) -> fro
     return frozenset(steps)
 
 
-def operations(kernel: Kernel, steps: Sequence[Step], step: np.ndarray, plain: bool) -> np.ndarray:
-    """The kernel's number of each instruction; 0 for what it need not know."""
-    numbers = [kernel.numbers.get(s.plain if plain else s, 0) for s in steps]
-    return np.array(numbers, np.int64)[step] if numbers else np.zeros(0, np.int64)
+def operations(kernel: Kernel, steps: Sequence[Step], step: np.ndarray, used: Any) -> np.ndarray:
+    """The kernel's number of each instruction that is `used`, and 0 for the others.
+
+    Raises
+    ------
+    EngineError
+        If the kernel has no case for one: a number of 0 would pass nothing on, and tell nobody.
+    """
+    numbers = np.array([*[kernel.numbers.get(s, 0) for s in steps], 0], np.int64)[step]
+    if np.any((numbers == 0) & used):
+        raise EngineError("a kernel of the sweeps lacks an operation; please report this")
+    return np.where(used, numbers, 0)
 
 
 class Loop:

@@ -13,7 +13,7 @@ import numpy as np
 from calcbench.forward_mode import accumulation as forward
 from calcbench.lower.linking import import_lines
 from calcbench.lower.sweep_cases import OPERANDS, RESULTS, Step
-from calcbench.lower.tape_texts import _CONSTANTS, SCALES, VIEWS, entry, switch
+from calcbench.lower.tape_texts import CONSTANTS, SCALES, VIEWS, entry, switch
 from calcbench.reverse_mode import accumulation as reverse
 
 
@@ -85,7 +85,7 @@ def _kernel(
     numbers = {step: n for n, step in enumerate(ordered, 1)}
     for step, number in list(numbers.items()):
         numbers.setdefault(step.plain, number)
-    return Kernel("\n".join([_CONSTANTS, import_lines(text), text]), name, numbers)
+    return Kernel("\n".join([CONSTANTS, import_lines(text), text]), name, numbers)
 
 
 def _rank(step: Step, dtype: str) -> int:

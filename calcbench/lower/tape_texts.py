@@ -116,7 +116,7 @@ def switch(cases: Iterable[tuple[int, str]], name: str = "op") -> str:
 
 def with_library(text: str) -> str:
     """The text after the functions that it calls."""
-    return "\n".join([_CONSTANTS, folds.library(text), import_lines(text), text])
+    return "\n".join([CONSTANTS, folds.library(text), import_lines(text), text])
 
 
 @lru_cache(maxsize=32)
@@ -195,7 +195,7 @@ def _trees(family: int) -> str:
     )
 
 
-_CONSTANTS = """
+CONSTANTS = """
 ONE = np.uint64(1)
 TWO = np.uint64(2)
 THREE = np.uint64(3)

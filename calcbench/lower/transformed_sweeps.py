@@ -11,8 +11,9 @@ from typing import Any
 
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.batching import batched
+from calcbench.graph.evaluation import check_guards
 from calcbench.graph.ir import Graph
-from calcbench.lower.engines import Options, Runner, check_guards
+from calcbench.lower.engines import Options, Runner
 from calcbench.reverse_mode.pullback import vjp_graph
 
 
