@@ -24,6 +24,7 @@ import calcbench as cb
 from calcbench.graph.arraytype import CalcbenchError
 from calcbench.graph.trees import leaves_of, map_leaves
 from calcbench.lower import cache, compiler, memory
+from calcbench.lower.engines import Options, Runner
 from calcbench.lower.transformed_sweeps import TransformedReverse
 from calcbench.sweeps import reverse_program
 
@@ -423,12 +424,7 @@ def inverted(a):
     return np.sum(np.linalg.inv(a)) if a[0, 0] > 0 else np.sum(a)  # inverted here
 
 
-PLACELESS = pytest.mark.xfail(strict=True, reason="the fused engine's errors name no line")
-
-
-@pytest.mark.parametrize(
-    "by", [pytest.param(w, marks=PLACELESS if w == "fused" else []) for w in WAYS]
-)
+@pytest.mark.parametrize("by", WAYS)
 def test_an_error_at_a_point_names_the_line(by):
     call = way(by, lambda a: inverted(a) * 2.0)
     call(np.eye(2))
@@ -436,6 +432,69 @@ def test_an_error_at_a_point_names_the_line(by):
         call(np.ones((2, 2)))
     line = inverted.__code__.co_firstlineno + 2
     assert f"{__file__}:{line}" in described(caught.value)
+
+
+class Fails(NamedTuple):
+    """A function of an array and an int array, and where it is at a point that it cannot take."""
+
+    function: Callable[[Any, Any], Any]
+    good: tuple[Any, Any]
+    bad: tuple[Any, Any]
+    error: type[Exception]
+    says: str
+
+
+PAIR = np.array([1, 2])
+FAILS = {
+    "a singular system": Fails(
+        lambda a, n: np.linalg.solve(a, n * 1.0) + 1.0,
+        (np.eye(2), PAIR), (np.ones((2, 2)), PAIR), np.linalg.LinAlgError, "Singular",
+    ),
+    "a matrix that is not definite": Fails(
+        lambda a, n: np.sum(np.linalg.cholesky(2.0 * a)) * n,
+        (np.eye(2), PAIR), (-np.eye(2), PAIR), np.linalg.LinAlgError, "positive definite",
+    ),
+    "singular values of NaN": Fails(
+        lambda a, n: np.linalg.svd(a * n)[1],
+        (np.eye(2), PAIR), (np.full((2, 2), np.nan), PAIR), np.linalg.LinAlgError, "converge",
+    ),
+    "a position outside": Fails(
+        lambda a, n: np.exp(a)[n],
+        (X, PAIR), (X, np.array([1, 7])), IndexError, "index 7 is out of bounds for an axis of 3",
+    ),
+    "a negative power of an int": Fails(
+        lambda a, n: a[:2] * n**n,
+        (X, PAIR), (X, -PAIR), ValueError, "negative integer powers",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILS)
+@pytest.mark.parametrize("engine", NUMPY_LIKE)
+def test_an_error_of_a_row_names_the_line_that_recorded_it(name, engine):
+    function, good, bad, error, says = FAILS[name]
+    compiled = cb.compile(function, engine=engine)
+    before = compiled(*good)
+    for _ in range(2):
+        with pytest.raises(error, match=says) as caught:
+            compiled(*bad)
+        (note,) = caught.value.__notes__
+        line = function.__code__.co_firstlineno
+        assert re.fullmatch(r"while evaluating v\d+ = \w+, recorded at (.*)", note)
+        assert note.endswith(f"{__file__}:{line}")
+    same_bits(compiled(*good), before)
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_all_engines_name_the_same_node(name):
+    function, good, bad, error, says = FAILS[name]
+    graph = cb.trace(function, *good)
+    notes = set()
+    for engine in ("numpy", "tape", "fused"):
+        with pytest.raises(error, match=says) as caught:
+            Runner(graph, Options(engine))(bad)
+        notes.add(tuple(caught.value.__notes__))
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize("by", ["numpy", "tape", "auto", "forward", "reverse"])

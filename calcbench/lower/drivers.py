@@ -209,7 +209,8 @@ class Drivers:
         nodes = [base(self.graph, operand) for operand in operands]
         readers = [self.layout.reader(n, o) for n, o in zip(nodes, operands, strict=True)]
         out = self.layout.reader(node, node)
-        call = partial(_call_out, partial(row.numpy, **dict(params)), readers, out)
+        where = partial(self.graph.place, node)
+        call = partial(_call_out, partial(row.numpy, **dict(params)), readers, out, where)
         return Step(call, tuple(self.layout.place(n) for n in (*nodes, node)))
 
 
@@ -218,7 +219,13 @@ def is_shared(loop: Loop) -> bool:
     return loop.computing_ns > loop.memory_ns
 
 
-def _call_out(row: Any, readers: Sequence[Any], out: Any, *values: Any) -> None:
+def _call_out(
+    row: Any, readers: Sequence[Any], out: Any, where: Callable[[], str], *values: Any
+) -> None:
     operands = [read(value)[()] for read, value in zip(readers, values, strict=False)]
-    with np.errstate(all="ignore"):
-        out(values[-1])[...] = row(*operands)
+    try:  # which takes no time where nothing fails
+        with np.errstate(all="ignore"):
+            out(values[-1])[...] = row(*operands)
+    except Exception as error:
+        error.add_note(f"while evaluating {where()}")
+        raise
