@@ -52,12 +52,15 @@ lower/cache lower/workers
 lower/compiler
 lower/opcodes lower/tape_products lower/linking
 lower/tape_texts lower/sweep_cases
+lower/tape_array_texts
 lower/sweep_texts lower/sweep_kinds
 lower/sweep_encoding
 lower/sweep_code
 lower/forward_code lower/reverse_code
 lower/tape_columns
 lower/tape_values
+lower/tape_instructions
+lower/tape_structure lower/tape_folding
 lower/tape_encoding
 lower/tape_segments
 lower/tape

@@ -13,10 +13,11 @@ from calcbench.graph.lifetimes import Lifetime, byte_size
 from calcbench.lower.compiler import EngineError, is_kept, load
 from calcbench.lower.memory import Held, MemoryPlan
 from calcbench.lower.opcodes import LEVELS, Numbering, numbering
+from calcbench.lower.tape_array_texts import array_source, fold_source
 from calcbench.lower.tape_encoding import Encoder
 from calcbench.lower.tape_products import product
 from calcbench.lower.tape_segments import CALLOUT, FOLDS, SCALARS, Segment, assemble
-from calcbench.lower.tape_texts import array_source, fold_source, scalar_source
+from calcbench.lower.tape_texts import scalar_source
 
 
 NO_CASE = -2
