@@ -61,6 +61,7 @@ lower/tape_columns
 lower/tape_values
 lower/tape_instructions
 lower/tape_structure lower/tape_folding
+lower/tape_entries
 lower/tape_encoding
 lower/tape_segments
 lower/tape

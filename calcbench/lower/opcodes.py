@@ -48,6 +48,7 @@ PLAIN_MOVES = (
 # What folds and scatters: in a kernel of their own, as it takes long to compile.
 FOLDING_MOVES = ("prod", "max", "min", "cumsum", "cumprod", "argmax", "argmin", "scatter_add")
 MOVES = (*PLAIN_MOVES, *FOLDING_MOVES)
+SINGLE_MOVE = MOVES[0]  # on one word: what kernels for single numbers know too
 
 
 class Case(NamedTuple):
@@ -113,8 +114,9 @@ def numbering() -> Numbering:
 
 @lru_cache(maxsize=8)
 def case_facts(numbering: Numbering) -> np.ndarray:
-    """Per case its family, its level, and how many params it has."""
-    return np.array([(c.family, c.level, len(c.params)) for c in numbering.cases], np.int64)
+    """Per case its family, its level, and how many params it has; `SINGLE_MOVE` comes after."""
+    facts = [(c.family, c.level, len(c.params)) for c in numbering.cases]
+    return np.array([*facts, (ANY_FAMILY, 0, 0)], np.int64)
 
 
 @lru_cache(maxsize=8)

@@ -26,6 +26,14 @@ VIEW = {"float64": 0, "float32": 1, "int64": 2, "bool": 3}
 Views = tuple[np.ndarray, ...]
 
 
+class Arena(NamedTuple):
+    """Memory of one run: as items of each size, and the arrays of inputs and outputs on it."""
+
+    views: Views
+    inputs: list[tuple[int, np.ndarray]]
+    outputs: list[np.ndarray]
+
+
 class Place(NamedTuple):
     """Where a value lies: which view of the arena, from which item to which, and its shape."""
 
@@ -67,7 +75,7 @@ class TapeProgram:
         self._numbers = [(k, p.view, p.start) for k, p in known if not p.shape]
         self._arrays = [(k, p) for k, p in known if p.shape]
         self._words = [(p.view, p.start) for p in self._outputs if not p.shape]
-        self._spares: list[Views] = []  # arenas that no call uses; taking one is atomic
+        self._spares: list[Arena] = []  # arenas that no call uses; taking one is atomic
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         """Fresh arrays, and NumPy scalars for shape (), for inputs of exactly the graph's types.
@@ -77,33 +85,37 @@ class TapeProgram:
         IndexError
             If a position is outside of what it is a position in.
         """
-        views = self._arena()
+        arena = self._arena()
+        views = arena.views
         if len(inputs) != len(self._inputs):
             raise ValueError(f"the graph has {len(self._inputs)} inputs, got {len(inputs)}")
         for k, view, start in self._numbers:
             views[view][start] = inputs[k]
-        for k, place in self._arrays:
-            place.of(views)[...] = inputs[k]
+        for k, array in arena.inputs:
+            array[...] = inputs[k]
         for step in self._steps:
             step(views)
-        results = self._results(views)
+        results = self._results(arena)
         if self.memory.arena <= SPARE:
-            self._spares.append(views)
+            self._spares.append(arena)
         return results
 
-    def _results(self, views: Views) -> list[Any]:
+    def _results(self, arena: Arena) -> list[Any]:
         if len(self._words) == len(self._outputs):
-            return [views[view][start] for view, start in self._words]
-        return [p.of(views).copy() if p.shape else views[p.view][p.start] for p in self._outputs]
+            return [arena.views[view][start] for view, start in self._words]
+        return [array.copy() if array.ndim else array[()] for array in arena.outputs]
 
-    def _arena(self) -> Views:
+    def _arena(self) -> Arena:
         """One that holds the constants: nothing else is read before it is written."""
         try:
             return self._spares.pop()
         except IndexError:
             f8 = np.empty(self.memory.arena // 8)
         f8.view(np.uint8)[: self._image.size] = self._image
-        return f8, f8.view(np.float32), f8.view(np.int64), f8.view(np.bool_)
+        views = f8, f8.view(np.float32), f8.view(np.int64), f8.view(np.bool_)
+        inputs = [(k, place.of(views)) for k, place in self._arrays]
+        single = len(self._words) == len(self._outputs)
+        return Arena(views, inputs, [] if single else [p.of(views) for p in self._outputs])
 
 
 def prepare_tape(graph: Graph, vectorised: bool = True) -> TapeProgram:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.ir import Graph
-from calcbench.lower.opcodes import ANY_FAMILY, FAMILIES, FOLDING_MOVES, Numbering
+from calcbench.lower.opcodes import ANY_FAMILY, FAMILIES, FOLDING_MOVES, Case, Numbering
 from calcbench.lower.tape_columns import Columns
 from calcbench.lower.tape_values import Values
 
@@ -25,6 +25,8 @@ class Instructions:
     records : list of tuple of int
         Node, family, level, whether it folds; operation, four keys, count, steps and place in
         `aux`.
+    singles : list of tuple of int
+        Of nodes of few entries, on single numbers: node, operation, four keys.
     node : int
         The one that is encoded.
     """
@@ -35,6 +37,7 @@ class Instructions:
         self.values = Values(graph, self.columns)
         self.aux: list[int] = []
         self.records: list[tuple[int, ...]] = []
+        self.singles: list[tuple[int, ...]] = []
         self.node = -1
 
     def type(self, node: int) -> Any:
@@ -47,6 +50,16 @@ class Instructions:
         kind = (more.get("family", ANY_FAMILY), more.get("level", 0), more.get("folds", False))
         rest = (count, more.get("steps", 0), more.get("aux", 0))
         self.records.append((self.node, *kind, op, *padded, *rest))
+
+    def on_single(self, op: int, keys: Sequence[int]) -> None:
+        """One instruction on single numbers; missing keys stand for the first."""
+        self.singles.append((self.node, op, *keys, *[keys[0]] * (4 - len(keys))))
+
+    def params(self, node: int, case: Case) -> list[int]:
+        """The keys of a node's params."""
+        params: dict[str, Any] = dict(self.graph.nodes[node].params)
+        number = np.int64 if case.whole else np.float64
+        return [self.values.constant(number(params[name])) for name in case.params]
 
     def move(self, name: str, keys: Sequence[int], count: int, dtype: Any, aux: Any = ()) -> None:
         """A move on items of a dtype; `aux` are further numbers that it reads."""

@@ -7,14 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from calcbench.lower.opcodes import ANY_FAMILY, FAMILIES, case_facts
-from calcbench.lower.tape_encoding import Encoder
+from calcbench.lower.tape_encoding import IN_ALL, Encoder
 from calcbench.lower.tape_texts import NARROW, narrow_numbers
 
 
 SLICE = 1 << 20  # entries between two chances to answer Ctrl-C: some milliseconds
 BESIDE = 4  # what an instruction takes beside its entries, in entries
-# Fewer instructions on single numbers in a row, or in all, stay with the kernel for arrays.
-IN_A_ROW, IN_ALL = 32, 512
+IN_A_ROW = 32  # fewer instructions on single numbers stay with the kernel for arrays, as IN_ALL
 SCALARS, ARRAYS, FOLDS, CALLOUT = range(4)
 
 
@@ -60,11 +59,10 @@ def assemble(encoder: Encoder, words: np.ndarray) -> Assembly:
     records = np.concatenate([records, _widened(encoder, facts, ~is_long)])
     records = records[np.argsort(records[:, 0], kind="stable")]
     nodes = encoder.scalars[is_long]
-    numbers = encoder.columns.case[nodes]
+    numbers = encoder.scalar_cases[is_long]
     narrow = np.empty((len(nodes), NARROW), np.uint32)
     narrow[:, 0] = np.array(narrow_numbers(encoder.numbering))[numbers]
-    narrow[:, 1] = words[nodes]
-    narrow[:, 2:] = words[encoder.scalar_keys[is_long]]
+    narrow[:, 1:] = words[encoder.scalar_keys[is_long]]
     owner, family, level, folds = records[:, :4].T
     records[:, 5:9] = words[records[:, 5:9]]
     events = np.concatenate(
@@ -91,11 +89,11 @@ def _in_long_runs(scalars: np.ndarray, others: np.ndarray) -> np.ndarray:
 def _widened(encoder: Encoder, facts: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Scalar instructions as records of the kernel for arrays."""
     nodes = encoder.scalars[chosen]
-    numbers = encoder.columns.case[nodes]
+    numbers = encoder.scalar_cases[chosen]
     records = np.zeros((len(nodes), 12), np.int64)
-    records[:, 0] = records[:, 5] = nodes
-    records[:, 1:3], records[:, 4] = facts[numbers], numbers
-    records[:, 6:9], records[:, 9] = encoder.scalar_keys[chosen], 1
+    records[:, 0], records[:, 4] = nodes, numbers
+    records[:, 1:3] = facts[numbers]
+    records[:, 5:9], records[:, 9] = encoder.scalar_keys[chosen], 1
     return records
 
 

@@ -22,13 +22,19 @@ def _strided(on: Instructions, index: int) -> bool:
     if index in on.values.blocks:
         on.move("fill", (index, on.values.key(operand)), on.values.entries(index), kind.dtype)
         return True
-    params: dict[str, Any] = dict(on.graph.nodes[index].params)
-    shape = on.type(operand).shape
-    walk = _WALKS[on.graph.nodes[index].row.name]
-    strides, start = walk(shape, c_strides(shape), kind.shape, params)
+    strides, start = walk(on, index)
     keys = (index, on.values.key(operand))
     on.copy(keys, kind.dtype, kind.shape, (strides, c_strides(kind.shape)), (start, 0))
     return True
+
+
+def walk(on: Instructions, index: int) -> tuple[list[int], int]:
+    """The strides and the start, in entries of the operand, that give the node's entries."""
+    (operand,), row = on.graph.nodes[index].operands, on.graph.nodes[index].row
+    params: dict[str, Any] = dict(on.graph.nodes[index].params)
+    shape = on.type(operand).shape
+    strides, start = WALKS[row.name](shape, c_strides(shape), on.type(index).shape, params)
+    return strides, start
 
 
 def _walk_transpose(shape: Any, strides: Any, to: Any, params: Any) -> Any:
@@ -96,14 +102,14 @@ def _scatter(on: Instructions, index: int) -> bool:
     return True
 
 
-_WALKS: dict[str, Callable[..., Any]] = {
+WALKS: dict[str, Callable[..., Any]] = {
     "transpose": _walk_transpose,
     "flip": _walk_flip,
     "slice": _walk_slice,
     "broadcast": _walk_broadcast,
 }
 STRUCTURE: dict[str, Callable[[Instructions, int], bool]] = {
-    **dict.fromkeys(_WALKS, _strided),
+    **dict.fromkeys(WALKS, _strided),
     **{"fill": _fill, "pad": _pad, "concatenate": _concatenate},
     **{"gather": _gather, "scatter_add": _scatter},
 }

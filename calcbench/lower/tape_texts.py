@@ -17,7 +17,7 @@ from calcbench.graph.arraytype import BOOL, ArrayType
 from calcbench.graph.elementwise import convert
 from calcbench.lower import folds
 from calcbench.lower.linking import import_lines
-from calcbench.lower.opcodes import ANY_FAMILY, DTYPES, Case, Numbering
+from calcbench.lower.opcodes import ANY_FAMILY, DTYPES, SINGLE_MOVE, Case, Numbering
 from calcbench.lower.texts import cast, element_text
 
 
@@ -60,17 +60,22 @@ def scalar_source(numbering: Numbering, family: int, level: int, vectorised: boo
     for place in "ijz":
         text = text.replace(f"@ENTRY_{place}", entry(DTYPES[family], place))
     cases = [(n, scalar_case(c, vectorised)) for n, c in found.items()]
+    cases.append((numbers[-1], "i8[z] = i8[i]"))
     return with_library(text.replace("@CASES", nested(switch(cases), 8)))
 
 
 def narrow_numbers(numbering: Numbering) -> list[int]:
-    """Per case its number in the kernel for single numbers, where arithmetic comes first."""
-    return [
+    """Per case its number in the kernel for single numbers, where arithmetic comes first.
+
+    Last comes that of `SINGLE_MOVE`.
+    """
+    numbers = [
         ARITHMETIC.index(case.row.name)
         if case.row.name in ARITHMETIC and case.result != BOOL
         else number + len(ARITHMETIC)
         for number, case in enumerate(numbering.cases)
     ]
+    return [*numbers, numbering.move(SINGLE_MOVE) + len(ARITHMETIC)]
 
 
 def scalar_case(case: Case, vectorised: bool) -> str:

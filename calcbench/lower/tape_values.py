@@ -40,6 +40,7 @@ class Values:
         self.constants: dict[Hashable, int] = {}
         self.arrays: list[tuple[int, np.ndarray]] = []
         self.rooms: list[Lifetime] = []
+        self.parts: dict[tuple[int, int], int] = {}
         self.owners: dict[int, int] = {}
         self.base, self.home = self._homes()
         self.last = self._last()
@@ -95,6 +96,14 @@ class Values:
         size = int(self.graph.types[node].size)
         return min(size, BLOCK) if node in self.blocks else size
 
+    def entry(self, key: int, place: int) -> int:
+        """The key of one entry, eight bytes long, of a value."""
+        if not place:
+            return key
+        if (key, place) not in self.parts:
+            self.parts[key, place] = self._new_key()
+        return self.parts[key, place]
+
     # --- what takes room ----------------------------------------------------------------------
 
     def room(self, node: int, entries: int, dtype: np.dtype) -> int:
@@ -141,6 +150,8 @@ class Values:
         start = -(-end // ALIGNMENT) * ALIGNMENT if arena.size else end
         for key, offset in arena.offsets.items():
             words[key] = (start + offset) // WORD
+        for (key, place), part in self.parts.items():
+            words[part] = words[key] + place
         return words, image, start + arena.size
 
     def _slots(self, nodes: np.ndarray) -> tuple[np.ndarray, int]:
