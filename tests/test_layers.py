@@ -77,6 +77,13 @@ lower/fused
 lower/engines
 lower/transformed_sweeps
 programs functions lanes device_calls
+symbolic/parse_errors symbolic/sizes
+symbolic/tokens
+symbolic/syntax
+symbolic/declarations symbolic/forms symbolic/constants
+symbolic/listed_functions
+symbolic/inference symbolic/graph_writing
+symbolic/grammar
 batches shortcuts sweep_points
 sweep_shortcuts
 compilation

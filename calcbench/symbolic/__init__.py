@@ -1,0 +1,1 @@
+"""Symbols: text and SymPy expressions to graphs, exact derivatives, matrix calculus."""
