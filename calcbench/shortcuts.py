@@ -41,8 +41,7 @@ def shortcut(
     is_trusted = any(p is path for known in paths.trusted.values() for p in known)
     if not plain or not is_trusted or not all(isinstance(k, tuple) for k in kinds):
         return None
-    shapes, dtypes = zip(*kinds, strict=True) if kinds else ((), ())
-    count, has_numbers = len(kinds), () in shapes
+    count, has_numbers = len(kinds), any(shape == () for shape, _ in kinds)
     unchanged = path.environment.is_unchanged
     captures = path.capture_values if path.trace.captures else None
 
@@ -51,11 +50,15 @@ def shortcut(
             return MISS
         if has_numbers:
             args = tuple([np.float64(v) if type(v) is float else v for v in args])
-        for value, shape, dtype in zip(args, shapes, dtypes):  # noqa: B905 - strict takes longer
+        for value, (shape, dtype) in zip(args, kinds):  # noqa: B905 - strict takes longer
             if not shape or type(value) is not np.ndarray:
                 if shape or type(value) is not dtype.type:
                     return MISS
-            elif value.shape != shape or value.dtype != dtype or not value.flags.c_contiguous:
+            elif (
+                value.shape != shape
+                or not value.flags.c_contiguous
+                or (value.dtype is not dtype and value.dtype != dtype)  # the first is fast
+            ):
                 return MISS
         if not unchanged() or current_convention() != convention:
             return MISS

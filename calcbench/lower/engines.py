@@ -65,6 +65,7 @@ class Runner:
         self.expected = [guard.expected.array[()] for guard in graph.guards]
         self.count = len(graph.outputs)
         self.executable = PREPARE[options.engine](without_guards(graph), options)
+        self._execute = self.executable.__call__  # bound: calling the object takes 0.1 µs more
         self._check_memory()
         self.is_compiled = options.engine != "numpy"
         self.is_large = options.memory_limit is None and self.executable.memory.peak >= memory.LARGE
@@ -81,7 +82,7 @@ class Runner:
             check_process()
         if self.is_large:
             self._check_memory()
-        results = self.executable(inputs)
+        results = self._execute(inputs)
         if self.expected:
             check_guards(self.expected, results[self.count :])
             return results[: self.count]
