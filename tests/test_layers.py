@@ -86,6 +86,7 @@ symbolic/inference symbolic/graph_writing
 symbolic/grammar
 batches shortcuts sweep_points
 sweep_shortcuts
+compiled_graphs
 compilation
 compositions delegation
 derivatives jacobians products subgradients
@@ -118,7 +119,10 @@ LIBRARIES = {
     "cuda": (r"lower/cuda_.*", NOWHERE),  # what numba-cuda brings: the linker, and DLPack
     "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
     # The lazy names, the engines loaded on demand, generated modules; elsewhere it would hide one.
-    "importlib": (r"calcbench|compilation|delegation|sweeps|lower/(compiler|engines)",) * 2,
+    "importlib": (
+        r"calcbench|compilation|compiled_graphs|delegation|sweeps|lower/(compiler|engines)",
+    )
+    * 2,
 }
 LAZY = {"scipy", "sympy", "numba", "matplotlib", "cuda"}  # too slow to load for `import calcbench`
 BANNED_NAMES = {"utils", "helpers", "misc", "common"}
