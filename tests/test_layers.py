@@ -84,6 +84,16 @@ symbolic/declarations symbolic/forms symbolic/constants
 symbolic/listed_functions
 symbolic/inference symbolic/graph_writing
 symbolic/grammar
+symbolic/matrices/keys symbolic/matrices/arrangement symbolic/matrices/precise_values
+symbolic/matrices/indexed symbolic/matrices/forms
+symbolic/matrices/tidying symbolic/matrices/notation symbolic/matrices/sums
+symbolic/matrices/algebra symbolic/matrices/sources symbolic/matrices/contraction
+symbolic/matrices/row_meanings symbolic/matrices/structures symbolic/matrices/recognition
+symbolic/matrices/reading symbolic/matrices/loops symbolic/matrices/index_notation
+symbolic/matrices/functions_as_text symbolic/matrices/graph_writer symbolic/matrices/kronecker
+symbolic/matrices/derivative symbolic/matrices/certificates
+symbolic/matrices/results
+symbolic/matrices/calculus
 batches shortcuts sweep_points
 sweep_shortcuts
 compiled_graphs

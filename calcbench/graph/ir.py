@@ -260,8 +260,8 @@ def _infer(row: Row, types: Sequence[ArrayType], params: Params) -> ArrayType:
     if not row.takes_named_dimensions and not all(t.is_concrete for t in types):
         raise ShapeError(
             f"{row.name} needs sizes that are numbers, got {', '.join(map(str, types))}; only "
-            "elementwise operations, broadcasting, sum, transpose, matmul, trace, diag, outer, "
-            "kron, det and inv take named dimensions"
+            "elementwise operations, broadcasting, sum, cumsum, flip, transpose, matmul, trace, "
+            "diag, outer, kron, det and inv take named dimensions"
         )
     return check_size(row.infer(*types, **dict(params)), row.name)
 

@@ -188,7 +188,7 @@ flip: Primitive = multilinear(
     _flip_type,
     [lambda ct, x, *, axes: flip(ct, axes=axes)],
     [Sample(((4,),), {"axes": (0,)}, ANY), Sample(((2, 3),), {"axes": (0, 1)}, ANY)],
-    facts="structural transpose_structural exact",
+    facts="named structural transpose_structural exact",
 )
 
 
@@ -325,6 +325,7 @@ cumsum: Primitive = multilinear(
     _cumsum_type,
     [_uncumsum],
     [Sample(((4,),), {"axis": 0}, ANY), Sample(((2, 3),), {"axis": 1}, ANY)],
+    facts="named",
 )
 
 

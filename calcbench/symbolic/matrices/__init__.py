@@ -1,0 +1,1 @@
+"""Matrix calculus with named dimensions: index notation, matrix notation, certificates."""
