@@ -34,6 +34,11 @@ graph/numpy_table
 graph/dispatch
 graph/tracing graph/explicit
 graph/serialisation graph/paths
+forward_mode/walking
+forward_mode/smooth_rules forward_mode/radicands
+forward_mode/kink_rules
+forward_mode/points
+forward_mode/onesided
 lower/elementary
 lower/circles lower/powers
 lower/arena lower/branching lower/error_functions lower/contractions lower/reductions
@@ -68,6 +73,7 @@ lower/tape
 lower/cuda_errors
 lower/cuda_kernels lower/cuda_arrays
 lower/cuda_emission lower/cuda_runtime lower/cuda_static lower/cuda_point_kernel
+lower/cuda_row_copies
 lower/cuda_program lower/cuda_point_emission lower/cuda_sweep_texts lower/cuda_sweep_rows
 lower/cuda_points lower/cuda_sweep_batch
 lower/cuda_sweeps
@@ -80,6 +86,7 @@ programs functions lanes device_calls
 symbolic/parse_errors symbolic/sizes
 symbolic/tokens
 symbolic/syntax
+symbolic/syntax_text
 symbolic/declarations symbolic/forms symbolic/constants
 symbolic/listed_functions
 symbolic/inference symbolic/graph_writing

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
+from calcbench.symbolic.parse_errors import quoted
 from calcbench.symbolic.sizes import Misfit, Size, Sizes, format_size
+
+
+MOST_SHOWN = 100  # characters of an operand that are looked at for a message
 
 
 class Form(NamedTuple):
@@ -20,11 +24,18 @@ SCALAR = Form("scalar")
 
 
 class Operand(NamedTuple):
-    """One side of an operator: its form, its text for messages, and its value if it is a number."""
+    """One side of an operator: its form, where it stands, and its value if it is a number."""
 
     form: Form
-    shown: str
+    text: str
+    start: int
+    end: int
     constant: Fraction | None = None
+
+    @property
+    def shown(self) -> str:
+        """The operand as it stands in the text, for messages."""
+        return quoted(self.text[self.start : min(self.end, self.start + MOST_SHOWN)])
 
     @property
     def kind(self) -> str:

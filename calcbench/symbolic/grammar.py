@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from calcbench.graph.arraytype import GraphError
-from calcbench.graph.ir import Graph
+from calcbench.graph.ir import Graph, paused_collection
 from calcbench.symbolic.declarations import Declaration, draft_declarations, settle_sizes
 from calcbench.symbolic.graph_writing import write_graph
 from calcbench.symbolic.inference import infer_forms
@@ -126,9 +126,10 @@ def parse_text(
     syntax, sizes, declared = read_syntax(text), Sizes(), shapes or {}
     _refuse_functions(declared, text)
     drafts = draft_declarations(text, syntax, declared, undeclared)
-    operands = infer_forms(text, syntax, drafts, sizes)
-    declarations = settle_sizes(drafts, sizes)
-    graph = write_graph(text, syntax, operands, declarations)
+    with paused_collection():
+        operands = infer_forms(text, syntax, drafts, sizes)
+        declarations = settle_sizes(drafts, sizes)
+        graph = write_graph(text, syntax, operands, declarations)
     return Parsed(text, syntax, graph, declarations, operands[-1].kind == "row")
 
 

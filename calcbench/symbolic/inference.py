@@ -9,12 +9,9 @@ from calcbench.symbolic.constants import folded
 from calcbench.symbolic.declarations import Draft
 from calcbench.symbolic.forms import OPERATOR_FORMS, SCALAR, Form, Operand, transposed
 from calcbench.symbolic.listed_functions import find_listed, near_matches
-from calcbench.symbolic.parse_errors import ParseError, TextShapeError, quoted
+from calcbench.symbolic.parse_errors import ParseError, TextShapeError
 from calcbench.symbolic.sizes import Misfit, Sizes
 from calcbench.symbolic.syntax import Syntax, Term
-
-
-MOST_SHOWN = 100  # characters of an operand that are looked at for a message
 
 
 def infer_forms(
@@ -30,10 +27,10 @@ def infer_forms(
     found: list[Operand] = []
     for term in syntax:
         operands = [found[i] for i in term.operands]
-        shown = quoted(text[term.start : min(term.end, term.start + MOST_SHOWN)])
         try:
             form = _form(term, operands, drafts, sizes)
-            found.append(Operand(form, shown, _constant(term, operands)))
+            constant = _constant(term, operands)
+            found.append(Operand(form, text, term.start, term.end, constant))
         except Misfit as misfit:
             kind = TextShapeError if misfit.of_shapes else ParseError
             raise kind(str(misfit), text, term.position) from None
