@@ -83,7 +83,7 @@ lower/fused
 lower/engines
 lower/transformed_sweeps
 programs functions lanes device_calls
-symbolic/parse_errors symbolic/sizes
+symbolic/parse_errors symbolic/sizes symbolic/layouts symbolic/chains
 symbolic/tokens
 symbolic/syntax
 symbolic/syntax_text
@@ -101,6 +101,15 @@ symbolic/matrices/functions_as_text symbolic/matrices/graph_writer symbolic/matr
 symbolic/matrices/derivative symbolic/matrices/certificates
 symbolic/matrices/results
 symbolic/matrices/calculus
+symbolic/steps symbolic/points
+symbolic/calls symbolic/columns symbolic/series symbolic/row_rules
+symbolic/sweep symbolic/patterns
+symbolic/factors symbolic/germs symbolic/precision
+symbolic/entries symbolic/sides
+symbolic/matrix_entries symbolic/source
+symbolic/graph_sources
+symbolic/sources symbolic/bridge symbolic/expressions
+symbolic/oracle
 batches shortcuts sweep_points
 sweep_shortcuts
 compiled_graphs
