@@ -61,6 +61,7 @@ _EXPORTS = {
     "softmax": "calcbench.functions",
     "softplus": "calcbench.functions",
     "to_sympy": "calcbench.symbolic.bridge",
+    "subdifferential": "calcbench.subgradients",
     "trace": "calcbench.derivatives",
     "value_and_grad": "calcbench.derivatives",
     "var": "calcbench.graph.explicit",

@@ -35,14 +35,15 @@ graph/dispatch
 graph/tracing graph/explicit
 graph/serialisation graph/paths
 forward_mode/walking
-forward_mode/smooth_rules forward_mode/radicands
+forward_mode/smooth_rules forward_mode/radicands forward_mode/ties
+forward_mode/lane_rules
 forward_mode/kink_rules
 forward_mode/points
 forward_mode/onesided
 lower/elementary
 lower/circles lower/powers
 lower/arena lower/branching lower/error_functions lower/contractions lower/reductions
-lower/indexing lower/access lower/limits
+lower/blocked_products lower/indexing lower/access lower/limits
 lower/memory lower/texts lower/pulling lower/targets lower/costs
 lower/bodies lower/node_kinds lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups
@@ -104,10 +105,10 @@ symbolic/matrices/calculus
 symbolic/steps symbolic/points
 symbolic/calls symbolic/columns symbolic/series symbolic/row_rules
 symbolic/sweep symbolic/patterns
-symbolic/factors symbolic/germs symbolic/precision
-symbolic/entries symbolic/sides
-symbolic/matrix_entries symbolic/source
-symbolic/graph_sources
+symbolic/factors symbolic/branches symbolic/precision
+symbolic/entries symbolic/germs
+symbolic/matrix_entries symbolic/source symbolic/sides
+symbolic/graph_sources symbolic/polarisation
 symbolic/sources symbolic/bridge symbolic/expressions
 symbolic/oracle
 batches shortcuts sweep_points
@@ -115,7 +116,10 @@ sweep_shortcuts
 compiled_graphs
 compilation
 compositions delegation
-derivatives jacobians products subgradients
+derivatives jacobians products cones hulls switches
+choices sets
+cells
+subgradients
 sweeps
 sweep_batches
 cuda_reporting
