@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.ir import Graph
+from calcbench.lower.blocked_products import blocked_functions, product_workspace
 from calcbench.lower.emission import indented
 from calcbench.lower.folding import FoldWriter
 from calcbench.lower.groups import Group, Planner, base
@@ -93,7 +94,8 @@ class Drivers:
         pieces = [[header, *indented(part.lines, 1)] for header, part in self._straight]
         texts = ["\n".join(["@loop", *lines]) for lines in [*self._functions, *pieces]]
         texts += ["\n".join([self.target.decorator, *lines]) for _, lines in drivers]
-        return "\n\n\n".join(texts) + "\n"
+        text = "\n\n\n".join(texts) + "\n"
+        return blocked_functions(text) + text
 
     # --- groups -------------------------------------------------------------------------------
 
@@ -104,6 +106,7 @@ class Drivers:
             self._calls.append(self._callout(root.node))
         elif group.kind == "product":
             self._lines += product_lines(self.graph, root, self.names)
+            self.workspace = max(self.workspace, product_workspace(self.graph, root.node))
         elif group.kind == "loop":
             self._write_loop(number, group)
         else:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from calcbench.graph.ir import Graph
+from calcbench.lower.blocked_products import product_call
 from calcbench.lower.bodies import Body
 from calcbench.lower.contractions import Factor, factors
 from calcbench.lower.emission import Names, assignments, indented
@@ -25,19 +26,17 @@ def product_lines(graph: Graph, root: Root, names: Names) -> list[str]:
         return [
             f"{into}[0] = np.dot({_whole(graph, first, names)}, {_whole(graph, second, names)})"
         ]
-    stacked = graph.types[first.node].ndim > 2
-    left, right = (_factor(graph, f, names, stacked) for f in (first, second))
     shape = graph.types[root.node].shape
-    if not stacked:
-        return [f"np.dot({left}, {right}, {_shaped(into, shape)})"]
+    if graph.types[first.node].ndim <= 2:
+        arrays = [_whole(graph, f, names) for f in (first, second)]
+        return [product_call(graph, root.node, arrays, _shaped(into, shape))]
     count = math.prod(shape[:-2])
     lines = [
         f"stack{k} = {_shaped(names.stored[base(graph, f.node)], _stack(graph, f.node, count))}"
         for k, f in enumerate((first, second))
     ]
     lines.append(f"stack2 = {_shaped(into, (count, *shape[-2:]))}")
-    calls = [f"stack{k}[k]{'.T' if f.transposed else ''}" for k, f in enumerate((first, second))]
-    call = f"np.dot({calls[0]}, {calls[1]}, stack2[k])"
+    call = product_call(graph, root.node, ["stack0[k]", "stack1[k]"], "stack2[k]")
     return [*lines, f"for k in range({count}):", "    " + call]
 
 
@@ -48,11 +47,6 @@ def _stack(graph: Graph, node: int, count: int) -> tuple[Any, ...]:
 def _whole(graph: Graph, factor: Factor, names: Names) -> str:
     node = factor.node
     return _shaped(names.stored[base(graph, node)], graph.types[node].shape)
-
-
-def _factor(graph: Graph, factor: Factor, names: Names, stacked: bool) -> str:
-    text = _whole(graph, factor, names)
-    return f"{text}.T" if factor.transposed and not stacked else text
 
 
 def _shaped(name: str, shape: tuple[Any, ...]) -> str:

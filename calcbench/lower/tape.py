@@ -167,6 +167,7 @@ class _Preparation:
         self.aux = np.array(self.encoder.aux or [0], np.int64)
         self.sources: dict[str, None] = {}
         self.callouts: list[int] = []
+        self.workspace = 0
 
     def program(self) -> TapeProgram:
         """Everything put together."""
@@ -174,6 +175,7 @@ class _Preparation:
         steps = [step for segment in self.assembly.segments for step in self._steps(segment)]
         memory = MemoryPlan(
             arena=self.size,
+            workspace=self.workspace,
             outputs=sum(byte_size(graph.types[i]) for i in graph.outputs),
             program=sum(array.nbytes for array in (*code, self.aux, self.image)),
             held=Held(partial(held, graph)),
@@ -228,6 +230,7 @@ class _Preparation:
         row: Any = graph.nodes[node].row
         if row.name == "matmul" and graph.types[node].is_float:
             found = product(graph, node)
+            self.workspace = max(self.workspace, found.workspace)
             nodes = (*found.nodes, node)
             places = [self._place(i, s) for i, s in zip(nodes, found.shapes, strict=True)]
             return partial(_run_product, found.function, places)
