@@ -92,7 +92,7 @@ symbolic/declarations symbolic/forms symbolic/constants
 symbolic/listed_functions
 symbolic/inference symbolic/graph_writing
 symbolic/grammar
-symbolic/matrices/keys symbolic/matrices/arrangement symbolic/matrices/precise_values
+symbolic/matrices/keys symbolic/matrices/precise_values
 symbolic/matrices/indexed symbolic/matrices/forms
 symbolic/matrices/tidying symbolic/matrices/notation symbolic/matrices/sums
 symbolic/matrices/algebra symbolic/matrices/sources symbolic/matrices/contraction

@@ -9,7 +9,8 @@ import calcbench as cb
 m, l, n, k = (cb.Dim(name) for name in "mlnk")  # noqa: E741
 Y, X = [(), (m,), (m, l)], [(), (n,), (n, k)]
 # Written out by hand; rows are y scalar, vector, matrix, columns x scalar, vector, matrix.
-# Numerator: the table of Dive into Deep Learning. Denominator: every axis of it reversed.
+# Numerator: the table of Dive into Deep Learning. Denominator: every axis of it reversed. Mixed: as
+# NumPy has them.
 NUMERATOR = [
     [(1,), (1, n), (k, n)],
     [(m, 1), (m, n), (m, k, n)],
@@ -20,7 +21,11 @@ DENOMINATOR = [
     [(1, m), (n, m), (n, k, m)],
     [(l, m), (n, l, m), (n, k, l, m)],
 ]
-MIXED = [DENOMINATOR[0], *NUMERATOR[1:]]
+MIXED = [
+    [(), (n,), (n, k)],
+    [(m,), (m, n), (m, n, k)],
+    [(m, l), (m, l, n), (m, l, n, k)],
+]
 TABLES = {"numerator": NUMERATOR, "denominator": DENOMINATOR, "mixed": MIXED}
 CASES = [(layout, i, j) for layout in TABLES for i in range(3) for j in range(3)]
 KINDS = ["scalar", "vector", "matrix"]

@@ -1,7 +1,7 @@
 """Layouts of derivatives: the shapes for scalars, vectors and matrices, and arrays arranged so.
 
 A derivative of y by x has an axis for every axis of y and of x; a layout says in which order they
-stand. calcbench's own functions (`jacobian`, `hessian`) use no layout: axes of y, then axes of x.
+stand. calcbench's own functions (`jacobian`, `hessian`) have the mixed one.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def derivative_shape(y_shape: Any, x_shape: Any, layout: str = "numerator") -> S
     Numerator (Jacobian) layout: the axes of y, then those of x reversed, so that chains read from
     left to right, dz/dx = dz/dy dy/dx; a scalar by a vector is a row. Denominator (gradient)
     layout: all axes of that reversed, so those of x come first, as they are; a scalar by a vector
-    is a column, and dz/dx = dy/dx dz/dy. Mixed layout: denominator if y is a scalar, so that a
-    gradient is shaped like x, and numerator otherwise, so that a Jacobian is (m, n).
+    is a column, and dz/dx = dy/dx dz/dy. Mixed layout: the axes of y, then those of x, all as they
+    are, so that a gradient is shaped like x and a Jacobian is (m, n).
 
     References
     ----------
@@ -74,22 +74,28 @@ def derivative_shape(y_shape: Any, x_shape: Any, layout: str = "numerator") -> S
     (Dim('n'), 1)
     """
     y, x = _shape(y_shape, "y_shape"), _shape(x_shape, "x_shape")
-    if _is_denominator(layout, len(y)):
-        return _numerator(y, x)[::-1]
-    return _numerator(y, x)
+    placed = tuple((*y, *x)[axis] for axis in axes_of(len(y), len(x), layout))
+    if layout == "mixed" or len(placed) > 1:
+        return placed
+    if not placed:
+        return (1,)
+    is_row = (not y) == (layout == "numerator")
+    return (1, *placed) if is_row else (*placed, 1)
 
 
-def _numerator(y: Shape, x: Shape) -> Shape:
-    """y, then x reversed; vectors are columns, so nothing is a vector."""
-    if not y and len(x) < 2:
-        return (1, *x)
-    return (*y, 1) if len(y) == 1 and not x else (*y, *x[::-1])
+def axes_of(y_ndim: int, x_ndim: int, layout: str) -> tuple[int, ...]:
+    """The axes of y (0, 1, ...) and those of x after them, in the order of the layout."""
+    y, x = tuple(range(y_ndim)), tuple(range(y_ndim, y_ndim + x_ndim))
+    if check_layout(layout) == "mixed":
+        return y + x
+    return y + x[::-1] if layout == "numerator" else x + y[::-1]
 
 
-def _is_denominator(layout: str, y_ndim: int) -> bool:
+def check_layout(layout: str) -> str:
+    """The layout, or an error that lists them."""
     if layout not in LAYOUTS:
         raise GraphError(f"layout is one of {', '.join(LAYOUTS)}, got {layout!r}")
-    return layout == "denominator" or (layout == "mixed" and y_ndim == 0)
+    return layout
 
 
 def _shape(given: Any, what: str) -> Shape:
@@ -135,9 +141,8 @@ def in_layout(jacobian: Any, y_ndim: int, layout: str = "numerator") -> np.ndarr
             f"y_ndim is a number from 0 to the {array.ndim} axes of the Jacobian, got {y_ndim!r}"
         )
     y, x = array.shape[:y_ndim], array.shape[y_ndim:]
-    order = (*range(y_ndim), *range(array.ndim - 1, y_ndim - 1, -1))
-    arranged = array.transpose(order).reshape(_numerator(y, x))
-    return arranged.transpose().copy() if _is_denominator(layout, y_ndim) else arranged.copy()
+    arranged = array.transpose(axes_of(y_ndim, len(x), layout))
+    return arranged.reshape(derivative_shape(y, x, layout)).copy()
 
 
 # --- the table -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from calcbench.graph.explicit import as_graph
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value
 from calcbench.symbolic.grammar import parse_text
-from calcbench.symbolic.matrices.arrangement import check_layout
+from calcbench.symbolic.layouts import check_layout
 from calcbench.symbolic.matrices.certificates import certify
 from calcbench.symbolic.matrices.derivative import slope_of
 from calcbench.symbolic.matrices.indexed import Tensor

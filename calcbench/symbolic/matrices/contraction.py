@@ -108,11 +108,19 @@ class Contraction:
         matrix = _seen_from(pair[0], i) if pair else None
         left, right = on.get((i,)), on.get((j,))
         if matrix is None:
-            column = ones(i.size) if left is None else left
-            return product([column, transposed(ones(j.size) if right is None else right)])
+            return _outer(i, j, left, right)
+        if matrix.op == "triangle":
+            rows = _outer(i, j, left, right)
+            return hadamard([matrix, rows]) if (left or right) else matrix
         before = [] if left is None else [diagonal_matrix(left)]
         after = [] if right is None else [diagonal_matrix(right)]
         return product([*before, matrix, *after])
+
+
+def _outer(i: Index, j: Index, left: Form | None, right: Form | None) -> Form:
+    """A column times a row, of ones where there is none."""
+    column = ones(i.size) if left is None else left
+    return product([column, transposed(ones(j.size) if right is None else right)])
 
 
 def _seen_from(part: Part, index: Index) -> Form:

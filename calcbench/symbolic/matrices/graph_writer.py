@@ -190,7 +190,10 @@ class GraphWriter:
         return applied(f.data, [self.form(a) for a in f.args])
 
     def _kron(self, f: Form) -> Any:
-        return np.kron(*map(self.form, f.args))
+        values = map(self.form, f.args)
+        if 1 in f.shape:
+            return np.kron(*values)
+        return np.kron(*(reshape(v, shape=a.shape) for v, a in zip(values, f.args, strict=True)))
 
     def _vec(self, f: Form) -> Any:
         return reshape(transpose(self.form(f.args[0]), perm=(1, 0)), shape=(f.shape[0],))

@@ -75,10 +75,11 @@ class LoopWriter:
             return extent(base.dim)
         if isinstance(base, Delta):
             row, column = map(self._loop, f.indices)
-            return f"float({row} == {column})"
+            return f"(1.0 if {row} == {column} else 0.0)"
         if isinstance(base, Triangle):
             row, column = map(self._loop, f.indices)
-            return f"float({row} {'>=' if base.side == 'lower' else '<='} {column})"
+            relation = ">=" if base.side == "lower" else "<="
+            return f"(1.0 if {row} {relation} {column} else 0.0)"
         if isinstance(base, Group):
             return f"{self.array(base.tensor)}[{at}]"
         if isinstance(base, MatrixFunction):
@@ -87,7 +88,7 @@ class LoopWriter:
             return f"{self._function(base)}[{at}]"
         whole, first, second = f.indices
         pair = f"{self._loop(first)} * ({extent(second.size)}) + {self._loop(second)}"
-        return f"float({self._loop(whole)} == {pair})"
+        return f"(1.0 if {self._loop(whole)} == {pair} else 0.0)"
 
     def _matrix(self, base: MatrixFunction, at: str) -> str:
         if base.key not in self.known:

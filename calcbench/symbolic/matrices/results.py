@@ -12,7 +12,7 @@ from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value
 from calcbench.graph.rewriting import simplify
 from calcbench.graph.structural import reshape, transpose
-from calcbench.symbolic.matrices.arrangement import arranged_shape, axes_of, check_layout
+from calcbench.symbolic.layouts import axes_of, check_layout, derivative_shape
 from calcbench.symbolic.matrices.certificates import Certificate
 from calcbench.symbolic.matrices.forms import Form, transposed
 from calcbench.symbolic.matrices.functions_as_text import compiled_by_numba, function_text
@@ -85,7 +85,9 @@ class MatrixDerivative:
     @property
     def shape(self) -> Shape:
         """The shape in this layout."""
-        return arranged_shape(self._sizes[: self._y_ndim], self._sizes[self._y_ndim :], self.layout)
+        return derivative_shape(
+            self._sizes[: self._y_ndim], self._sizes[self._y_ndim :], self.layout
+        )
 
     def converted(self, layout: str) -> MatrixDerivative:
         """The same derivative in another layout."""

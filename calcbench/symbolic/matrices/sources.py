@@ -145,6 +145,18 @@ def _power(f: Form) -> Written:
     return UNARY, f"{_at(inner, ATOM)} ** {exponent}"
 
 
+def _kron(f: Form) -> Written:
+    """Columns and rows need their second axis beside a matrix."""
+    wide = all(1 not in a.shape for a in f.args) or 1 in f.shape
+    first, second = (source(a) if wide else _with_two_axes(a) for a in f.args)
+    return ATOM, f"np.kron({first}, {second})"
+
+
+def _with_two_axes(f: Form) -> str:
+    axes = {1: "[:, None]"}.get(f.shape[1], "[None, :]" if f.shape[0] == 1 else "")
+    return _at(f, ATOM) + axes if axes else source(f)
+
+
 def _transpose(f: Form) -> Written:
     (inner,) = f.args
     if 1 in inner.shape:
@@ -199,6 +211,6 @@ _WRITERS: dict[str, Callable[[Form], Written]] = {
     "trace": _call("np.trace({0})"),
     "diag": _call("np.diag({0})"),
     "Diag": _call("np.diag({0})"),
-    "kron": _call("np.kron({0}, {1})"),
+    "kron": _kron,
     "vec": lambda f: (ATOM, f"{_at(f.args[0], ATOM)}.T.ravel()"),
 }
