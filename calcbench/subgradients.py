@@ -58,7 +58,7 @@ def subdifferential(
     kind : {"clarke", "conservative"}
         Clarke's subdifferential: the convex hull of the limits of gradients at points nearby. Or
         the set of what automatic differentiation can return: the hull over one independent choice
-        at each kink, which all uses of that kink share.
+        at each kink, which all uses of that kink share, on the branch that Python took.
     budget : int
         How many pieces of the function may be looked at.
 
@@ -67,7 +67,8 @@ def subdifferential(
     SubgradientSet
         An interval for a scalar point, a polytope for an array, a ball for a norm at 0, and hulls
         of sums of these; elements are shaped like `x`. Its `exact` is true only where the set was
-        proved to be Clarke's; otherwise it contains that.
+        proved to be Clarke's; otherwise it contains that (a conservative set: if no Python branch
+        is tied).
 
     Raises
     ------

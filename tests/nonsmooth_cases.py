@@ -36,9 +36,10 @@ def branching(x: Any) -> Any:
 
 
 def branching_twice(x: Any) -> Any:
-    if x[0] + x[1] > 0:
-        return 3 * x[0] if x[0] > x[1] else x[0] + 2 * x[1]
-    return x[0] * 0.0 if x[1] < 0 else x[0] + x[1]
+    total, gap = x[0] + x[1], x[0] - x[1]
+    if total > 0:
+        return 3 * total + gap if gap > 0 else 3 * total
+    return gap - total if gap > 0 else -total
 
 
 def isolated(x: Any) -> Any:
@@ -103,7 +104,8 @@ CASES = (
     Case("abs of a curve, twice", lambda x: np.abs(curved(x)) - np.sqrt(curved(x) ** 2),
          PLANE, [PLANE]),
     Case("a branch", branching, 0.0, [-2.0, 3], True),
-    Case("branches", branching_twice, PLANE, [[3.0, 0], [1, 2], [0, 0], [1, 1]]),
+    Case("branches", branching_twice, PLANE, [[3.0, 3], [4, 2], [-1, -1], [0, -2]],
+         True),
     Case("an isolated branch", isolated, 1.0, [2.0], True, 13),
     Case("where", lambda x: np.sum(np.where(x > 0, 3 * x, -2 * x)), PLANE,
          [[-2.0, -2], [-2, 3], [3, -2], [3, 3]], True),
