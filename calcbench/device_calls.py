@@ -56,6 +56,16 @@ def held_on_device(args: Any, kwargs: Any) -> tuple[Held, Any, Any]:
     return Held(held), args, kwargs
 
 
+def fitted(array: Any, dtype: np.dtype) -> Any:
+    """An array of the device as kernels read it: of their dtype, its entries side by side.
+
+    One that is neither goes by way of the host.
+    """
+    if array.dtype == dtype and array.is_c_contiguous():
+        return array
+    return to_device(np.asarray(on_host(array), dtype))
+
+
 def placed(results: Sequence[Any]) -> list[Any]:
     """The results on the device, also those that the host computed."""
     return [r if is_on_device(r) else to_device(r) for r in results]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ import numpy as np
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.ir import Graph
 from calcbench.lanes import LaneProgram, Points
-from calcbench.lower.cuda_arrays import on_host
+from calcbench.lower.cuda_arrays import is_on_device
+from calcbench.lower.cuda_row_copies import RowCopies
+from calcbench.lower.cuda_runtime import Device
 from calcbench.lower.cuda_sweeps import prepare_cuda_forward, prepare_cuda_reverse
 from calcbench.lower.engines import Options
 from calcbench.lower.forward_code import ForwardSweep
@@ -149,14 +152,35 @@ class PushedPoints:
         self.graph = graph
         self.pushed = TransformedPoints(jvp_graph(graph, wanted), len(graph.inputs), engine)
 
+    @cached_property
+    def _copies(self) -> RowCopies:
+        return RowCopies(Device())
+
+    @property
+    def copies(self) -> RowCopies:
+        """What repeats points that lie on a device; loaded when there are some."""
+        self._copies.device.restart()  # nobody asks what was done before
+        return self._copies
+
     def run(self, points: Points) -> Found:
         """As of `SweptPoints`."""
         inputs, seeds = _split(self.graph, points)
         count, directions = seeds[0].shape[:2]
-        repeated = [np.repeat(on_host(a), directions, axis=0) for a in inputs]
-        flat = [s.reshape(count * directions, *s.shape[2:]) for s in seeds]
+        repeated = [self._repeated(a, directions) for a in inputs]
+        flat = [s.reshape((count * directions, *s.shape[2:])) for s in seeds]
         results, done = self.pushed.run(Points([*repeated, *flat], points.shared))
-        each = [on_host(r).reshape(count, directions, *r.shape[1:]) for r in results]
         own = len(self.graph.outputs)
-        on_path = np.asarray(done.reshape(count, directions).all(axis=1))
-        return [*[np.ascontiguousarray(r[:, 0]) for r in each[:own]], *each[own:]], on_path
+        values = [self._first(r, directions) for r in results[:own]]
+        tangents = [r.reshape((count, directions, *r.shape[1:])) for r in results[own:]]
+        return [*values, *tangents], np.asarray(done.reshape(count, directions).all(axis=1))
+
+    def _repeated(self, array: Any, directions: int) -> Any:
+        if is_on_device(array):
+            return array if directions == 1 else self.copies.repeated(array, directions)
+        return np.repeat(array, directions, axis=0)
+
+    def _first(self, result: Any, directions: int) -> Any:
+        """The value at each point, which is that of any direction."""
+        if is_on_device(result):
+            return result if directions == 1 else self.copies.first(result, directions)
+        return result[::directions].copy()

@@ -91,7 +91,9 @@ def reverse(graph, wanted, inputs, count):
     got = program(inputs, seeds, count)
     plan = Plan(vjp_graph(graph, wanted))
     missed = compare(got, lambda x, ct: plan(*x, *[v[()] for v in ct]), inputs, seeds, count)
-    return {"events": [e.kind for e in program.events], "missed": missed}
+    found = {"events": [e.kind for e in program.events], "missed": missed}
+    found["guards"] = len(graph.guards)
+    return found | {"moved": moved(program, inputs, seeds, got)}
 
 
 def forward(graph, wanted, inputs, count):
@@ -105,7 +107,34 @@ def forward(graph, wanted, inputs, count):
         return [*each[0][:own], *map(np.stack, zip(*[e[own:] for e in each], strict=True))]
 
     missed = compare(got, alone, inputs, seeds, count)
-    return {"events": [e.kind for e in program.events], "missed": missed}
+    found = {"events": [e.kind for e in program.events], "missed": missed}
+    found["guards"] = len(graph.guards)
+    return found | {"moved": moved(program, inputs, seeds, got)}
+
+
+def moved(program, inputs, seeds, got):
+    """What is copied to and from the device where arrays lie there; the bits are the same."""
+    found = []
+    for places in WHERE:
+        sent = [send(v, k in places) for k, v in enumerate([*inputs, *seeds])]
+        there = program(sent[: len(inputs)], sent[len(inputs) :], len(got.done))
+        np.testing.assert_array_equal(there.done, got.done)
+        pairs = zip(
+            [*there.values, *there.derivatives], [*got.values, *got.derivatives], strict=True
+        )
+        for a, b in pairs:
+            assert is_on_device(a) or not a.size
+            assert (a.dtype, tuple(a.shape)) == (b.dtype, b.shape)
+            np.testing.assert_array_equal(on_host(a)[got.done], b[got.done])
+        found.append([e.name for e in program.events if e.kind != "launch"])
+    return found
+
+
+WHERE = (range(9), (0,), (1, 2))  # which of inputs and seeds lie on the device: all, or few
+
+
+def send(array, there=True):
+    return cuda.to_device(array) if there else array
 
 
 MODES = {"forward": forward, "reverse": reverse}
@@ -172,12 +201,12 @@ def main():
         if is_straight(graph)
         for mode in MODES
     }
-    print(json.dumps({"sweeps": found, "public": {name: outcome(name) for name in PUBLIC}}))
+    print(json.dumps({"sweeps": found, "public": {name: outcome(public, name) for name in PUBLIC}}))
 
 
-def outcome(name):
+def outcome(check, *arguments):
     try:
-        return public(name)
+        return check(*arguments)
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:500]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from test_cuda_points import black_scholes
 from test_cuda_static import needs_compiler
 
 import calcbench as cb
+from calcbench.lower.cuda_kernels import module_text
+from calcbench.lower.cuda_row_copies import copy_kernel
 from calcbench.lower.cuda_static import CAPABILITIES, kernel_records
 from calcbench.lower.cuda_sweep_texts import (
     forward_module,
@@ -33,9 +36,18 @@ def simulated(outcomes):
 @pytest.fixture(scope="module")
 def outcomes():
     """What the programs did: one process for all, as the simulator is chosen when Numba loads."""
-    here = Path(__file__).parent
+    return simulation("simulated_sweeps.py")
+
+
+@pytest.fixture(scope="module")
+def on_device():
+    """What sweeps of arrays of the device did."""
+    return simulation("simulated_device_sweeps.py")
+
+
+def simulation(script):
     done = subprocess.run(
-        [sys.executable, str(here / "simulated_sweeps.py")],
+        [sys.executable, str(Path(__file__).parent / script)],
         capture_output=True,
         text=True,
         timeout=280,
@@ -66,6 +78,57 @@ def test_points_that_leave_the_path_are_told(simulated):
 
 def test_batches_of_both_sweeps_are_those_of_the_cpu(outcomes):
     assert {name: found for name, found in outcomes["public"].items() if found} == {}
+
+
+# --- arrays that lie on the device ---------------------------------------------------------------
+
+PROGRAM = {"code", "image", "places"}
+
+
+def test_only_what_lies_on_the_host_is_copied(simulated):
+    """All arrays on the device, the first alone, and all but the first: bits are equal, too."""
+    told = {name: found for name, found in simulated.items() if "moved" in found}
+    assert len(told) > 50
+    for name, found in told.items():
+        everything, first, others = map(set, found["moved"])
+        assert everything - PROGRAM == ({"YB"} if found["guards"] else set()), name
+        assert {"XF", "CT", "DX"} & (first | others), name
+    assert {"XF", "XI", "XB", "CT"} <= set(told["mixed dtypes reverse"]["moved"][1])
+
+
+def test_known_paths_copy_nothing_from_the_device_but_guards(on_device):
+    assert len(on_device["stays"]) == 14
+    assert {name: found for name, found in on_device["stays"].items() if found} == {}
+
+
+def test_arrays_that_kernels_cannot_read_as_they_lie_are_taken_too(on_device):
+    assert on_device["odd"] == {"strides": None, "every second": None}
+
+
+REFUSALS = {
+    "tangents of another length": r"ShapeError: .*tangents of x0 has shape \(4, 1\).*\(3, 1\)",
+    "tangents of too many axes": r"ShapeError: .*tangents of x0 has shape \(3, 2, 2\).*\(3, 2\)",
+    "whole tangents": "DTypeError: .*tangents of x0 has dtype int64",
+    "cotangents of another shape": r"ShapeError: .*cotangent of output 0 .*\(3, 1\).*\(3,\)",
+    "cotangents of half precision": "DTypeError: cotangent of output 0: dtype float16",
+    "cotangents nested otherwise": "DerivativeError: cotangents must be nested",
+    "whole arguments": "DTypeError: argument x0 has dtype int64",
+    "other lengths": "ShapeError: .*x has 3, y has 4",
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_lies_on_the_device_is_refused_in_the_words_of_the_host(name, on_device):
+    assert re.match(REFUSALS[name], on_device["refused"][name])
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "bool"])
+def test_the_copies_of_rows_are_compiled_and_spill_nothing(dtype):
+    kernel = copy_kernel(dtype)
+    (record,) = kernel_records(module_text([kernel]), [kernel], CAPABILITIES[1])
+    assert not record.spills
+    assert 0 < record.registers <= 64
 
 
 # --- texts and machine code ----------------------------------------------------------------------

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
+from calcbench.lower.cuda_arrays import is_on_device
 from calcbench.lower.cuda_point_kernel import BLOCK, MOST_ARENA
+from calcbench.lower.cuda_row_copies import RowCopies
 from calcbench.lower.cuda_runtime import Event
 from calcbench.lower.cuda_sweep_rows import flat, joined, taken
 from calcbench.lower.cuda_sweep_texts import NUMBERS
@@ -28,15 +31,15 @@ class SweepResults(NamedTuple):
     Attributes
     ----------
     values : list of arrays
-        The outputs, with the points' axis in front.
+        The outputs, with the points' axis in front; on the device if an input or a seed was there.
     derivatives : list of arrays
         Cotangents of wanted inputs, or tangents of float outputs with a second axis of directions.
     done : array of bool, shape (n,)
         Which points take the recorded path; the others' results count for nothing.
     """
 
-    values: list[np.ndarray]
-    derivatives: list[np.ndarray]
+    values: list[Any]
+    derivatives: list[Any]
     done: np.ndarray
 
 
@@ -164,10 +167,55 @@ class SweepBatch:
             found[f"{letter}4"] = other.view(np.dtype("float32"))
         return found
 
-    def packed(self, name: str, inputs: Sequence[Any], count: int) -> np.ndarray:
-        """The inputs of one dtype, point by point."""
-        dtype = {"f": self.sweep.dtype, "i": np.int64, "b": np.bool_}[LETTERS[name]]
-        return joined([inputs[p] for p in self.positions(name)], count, dtype)
+    @cached_property
+    def copies(self) -> RowCopies:
+        """What packs arrays that lie on the device; loaded when there are some."""
+        return RowCopies(self.device)
+
+    def packed(self, inputs: Sequence[Any], count: int) -> dict[str, Any]:
+        """The inputs on the device, those of one dtype in one array, point by point."""
+        dtypes = {"XF": self.sweep.dtype, "XI": np.dtype(np.int64), "XB": np.dtype(np.bool_)}
+        return {
+            name: self.rows(name, [inputs[p] for p in self.positions(name)], count, dtype)
+            for name, dtype in dtypes.items()
+        }
+
+    def rows(
+        self,
+        name: str,
+        arrays: Sequence[Any],
+        count: int,
+        dtype: np.dtype,
+        directions: int | None = None,
+    ) -> Any:
+        """Arrays as one row a point on the device, put together where they lie."""
+        if any(map(is_on_device, arrays)):
+            return self.copies.joined(name, arrays, count, dtype, directions)
+        if directions is not None:
+            arrays = [np.moveaxis(a, 1, -1) for a in arrays]
+        return self.upload(name, joined(arrays, count, dtype))
+
+    def found(
+        self,
+        name: str,
+        rows: Any,
+        count: int,
+        shapes: Sequence[Any],
+        stays: bool,
+        directions: int | None = None,
+    ) -> list[Any]:
+        """Rows as arrays of these shapes, which stay on the device or are copied to the host."""
+        if stays:
+            return self.copies.taken(rows, count, shapes, directions)
+        if directions is None:
+            return list(taken(self.device, name, rows, count, shapes))
+        parts = taken(self.device, name, rows, count, shapes, directions)
+        return [np.moveaxis(t, -1, 1) for t in parts]
+
+    def program(self) -> dict[str, Any]:
+        """Copies on the device of what is run: instructions, constants, and where arrays go."""
+        sent = {"code": self.words, "image": self.constants, "places": self.walk}
+        return {name: self.upload(name, value) for name, value in sent.items()}
 
     def upload(self, name: str, value: np.ndarray) -> Any:
         """A copy on the device."""
@@ -175,20 +223,24 @@ class SweepBatch:
         self.device.upload(name, value, array)
         return array
 
-    def outputs(self, arrays: dict[str, Any], count: int) -> tuple[list[Any], np.ndarray]:
-        """The outputs in order, and which points every guard holds at."""
-        whole = self.sweep.whole
-        found: dict[int, np.ndarray] = {}
+    def outputs(
+        self, arrays: dict[str, Any], count: int, stays: bool
+    ) -> tuple[list[Any], np.ndarray]:
+        """The outputs in order, and which points every guard holds at, which the host tests."""
+        whole, own = self.sweep.whole, len(self.graph.outputs)
+        found: dict[int, Any] = {}
         for name in ("YF", "YI", "YB"):
-            ids = [whole.outputs[p] for p in self.positions(name)]
-            shapes = [whole.types[i].shape for i in ids]
-            parts = taken(self.device, name, arrays[name], count, shapes)
-            found.update(zip(self.positions(name), parts, strict=True))
+            positions = self.positions(name)
+            shapes = [whole.types[whole.outputs[p]].shape for p in positions]
+            kept = stays and any(p < own for p in positions)
+            parts = self.found(name, arrays[name], count, shapes, kept)
+            found.update(zip(positions, parts, strict=True))
         done = np.ones(count, bool)
-        own = len(self.graph.outputs)
         for number, guard in enumerate(self.graph.guards, own):
-            same = found[number] == guard.expected.array
-            done &= same.reshape(count, -1).all(axis=1)
+            value = found[number]
+            if is_on_device(value):
+                value = self.device.download("guard", value.reshape(value.size), value.shape)
+            done &= (value == guard.expected.array).reshape(count, -1).all(axis=1)
         return [found[p] for p in range(own)], done
 
     def launch(self, function: Any, kernel: Any, given: dict[str, Any], threads: int) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.ir import Graph
-from calcbench.lower.cuda_arrays import on_host
+from calcbench.lower.cuda_arrays import is_on_device
 from calcbench.lower.cuda_runtime import Device
 from calcbench.lower.cuda_sweep_batch import SweepBatch, SweepResults
-from calcbench.lower.cuda_sweep_rows import joined, taken
 from calcbench.lower.cuda_sweep_texts import (
     forward_module,
     forward_parameters,
@@ -56,16 +55,15 @@ class CudaReverseSweep(SweepBatch):
         given: dict[str, Any] = {**self.sizes, **self.arena(threads, self.slots), "count": count}
         given |= {"instructions": len(self.words) // RECORD, "slots": self.slots, "directions": 0}
         given |= {"constants": len(self.constants) // 2}
-        sent = {"code": self.words, "image": self.constants, "places": self.walk}
-        sent |= {name: self.packed(name, inputs, count) for name in ("XF", "XI", "XB")}
-        sent["CT"] = joined(seeds, count, dtype)
-        given |= {name: self.upload(name, value) for name, value in sent.items()}
+        given |= self.program() | self.packed(inputs, count)
+        given["CT"] = self.rows("CT", seeds, count, dtype)
         given |= _room(self.device, self.sizes, count, dtype)
         given["GX"] = self.device.allocate(count * self.sizes["wanted"], dtype)
         self.launch(self.function, self.kernel, given, threads)
-        values, done = self.outputs(given, count)
+        stays = any(map(is_on_device, [*inputs, *seeds]))
+        values, done = self.outputs(given, count, stays)
         shapes = [t.shape for t in self.targets]
-        return SweepResults(values, taken(self.device, "GX", given["GX"], count, shapes), done)
+        return SweepResults(values, self.found("GX", given["GX"], count, shapes, stays), done)
 
 
 class CudaForwardSweep(SweepBatch):
@@ -106,19 +104,16 @@ class CudaForwardSweep(SweepBatch):
         given: dict[str, Any] = {**self.sizes, **self.arena(threads, extra), "count": count}
         given |= {"instructions": len(self.words) // RECORD, "slots": self.slots}
         given |= {"constants": len(self.constants) // 2, "directions": directions}
-        sent = {"code": self.words, "image": self.constants, "places": self.walk}
-        sent |= {name: self.packed(name, inputs, count) for name in ("XF", "XI", "XB")}
-        last = [np.moveaxis(on_host(t), 1, -1) for t in seeds]
-        rows = [np.asarray(t, dtype).reshape(count, -1, directions) for t in last]
-        sent["DX"] = np.concatenate(rows, axis=1)
-        given |= {name: self.upload(name, value) for name, value in sent.items()}
+        given |= self.program() | self.packed(inputs, count)
+        given["DX"] = self.rows("DX", seeds, count, dtype, directions)
         given |= _room(self.device, self.sizes, count, dtype)
         given["DY"] = self.device.allocate(count * self.sizes["seeds"] * directions, dtype)
         self.launch(self.function, self.kernel, given, threads)
-        values, done = self.outputs(given, count)
+        stays = any(map(is_on_device, [*inputs, *seeds]))
+        values, done = self.outputs(given, count, stays)
         shapes = [t.shape for t in self.targets]
-        found = taken(self.device, "DY", given["DY"], count, shapes, directions)
-        return SweepResults(values, [np.moveaxis(t, -1, 1) for t in found], done)
+        found = self.found("DY", given["DY"], count, shapes, stays, directions)
+        return SweepResults(values, found, done)
 
 
 def _room(device: Device, sizes: dict[str, int], count: int, dtype: Any) -> dict[str, Any]:
