@@ -102,7 +102,7 @@ symbolic/matrices/functions_as_text symbolic/matrices/graph_writer symbolic/matr
 symbolic/matrices/derivative symbolic/matrices/certificates
 symbolic/matrices/results
 symbolic/matrices/calculus
-symbolic/steps symbolic/points
+symbolic/scalar_steps symbolic/points symbolic/smooth_steps
 symbolic/calls symbolic/columns symbolic/series symbolic/row_rules
 symbolic/sweep symbolic/patterns
 symbolic/factors symbolic/branches symbolic/precision
