@@ -122,6 +122,8 @@ def _directions(whole: Arguments, given: Sequence[Any]) -> tuple[list[Any], bool
             "tangents of a batch are shaped like their arguments, or all have one axis more behind "
             f"that of the points, of the same length: the directions; got {told}"
         )
+    if shapes == {(0,)}:
+        raise ShapeError("the tangents hold no direction: their second axis is empty; pass one")
     (length,) = shapes.pop()
     likes = [np.broadcast_to(v[:, None], (count, length, *v.shape[1:])) for v in primals]
     names = [f"tangents of {whole.names[p]}" for p in whole.wanted]

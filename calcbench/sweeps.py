@@ -261,6 +261,8 @@ def _directions(arguments: Arguments, x: Any, dx: Any) -> tuple[list[Any], bool]
             "tangents are shaped like their arguments, or all have one axis more in front, of the "
             f"same length: the directions; got {shapes}"
         )
+    if counts == {(0,)}:
+        raise ShapeError("the tangents hold no direction: their first axis is empty; pass one")
     likes = [np.broadcast_to(v, (*next(iter(counts)), *v.shape)) for v in primals]
     leaves = zip(stacked, likes, wanted, strict=True)
     return [checked_seed(d, v, f"tangents of {n}") for d, v, n in leaves], is_single

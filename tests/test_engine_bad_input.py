@@ -241,6 +241,16 @@ def test_25_sweeps_of_arrays_without_entries(shape):
     same_bits((swept, pulled), (value, empty))
 
 
+@pytest.mark.parametrize("function", [on_arrays, on_numbers])
+def test_tangents_without_a_direction_are_refused(function):
+    for _ in range(2):
+        with pytest.raises(cb.ShapeError, match="no direction: their first axis is empty"):
+            cb.forward_sweep(function, SQUARE, np.zeros((0, 3, 3)))
+        with pytest.raises(cb.ShapeError, match="no direction: their second axis is empty"):
+            cb.forward_sweep(function, np.stack([SQUARE] * 4), np.zeros((4, 0, 3, 3)), batch=True)
+        cb.forward_sweep(function, SQUARE, np.zeros((1, 3, 3)))
+
+
 MIXED = {
     "24 float32 and a number": (lambda x, y: x * 2.5 + 1, np.float32, np.float32),
     "24 float32 and float64": (lambda x, y: x * y, np.float32, np.float64),
