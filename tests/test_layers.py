@@ -91,10 +91,15 @@ symbolic/syntax_text
 symbolic/declarations symbolic/forms symbolic/constants
 symbolic/listed_functions
 symbolic/inference symbolic/graph_writing
-symbolic/grammar
+symbolic/grammar symbolic/scalar_trees symbolic/intervals
+symbolic/rules symbolic/tidying symbolic/sampling
+symbolic/scalar_rules
+symbolic/derivation
+symbolic/answers
 symbolic/matrices/keys symbolic/matrices/precise_values
 symbolic/matrices/indexed symbolic/matrices/forms
 symbolic/matrices/tidying symbolic/matrices/notation symbolic/matrices/sums
+symbolic/matrices/shared_parts
 symbolic/matrices/algebra symbolic/matrices/sources symbolic/matrices/contraction
 symbolic/matrices/row_meanings symbolic/matrices/structures symbolic/matrices/recognition
 symbolic/matrices/reading symbolic/matrices/loops symbolic/matrices/index_notation
@@ -120,6 +125,7 @@ derivatives jacobians products cones hulls switches
 choices sets
 cells
 subgradients
+kink_reporting
 sweeps
 sweep_batches
 cuda_reporting
