@@ -432,7 +432,10 @@ def test_latex_is_written():
 n = cb.Dim("n")
 REFUSED = {
     "unknown variable": (lambda: cb.matrix_diff("x'*x", "y"), "no variable of the expression"),
-    "unknown layout": (lambda: cb.matrix_diff("x'*x", "x", "rows"), "mixed, numerator"),
+    "unknown layout": (
+        lambda: cb.matrix_diff("x'*x", "x", "rows"),
+        "numerator, denominator, mixed",
+    ),
     "order 3": (lambda: cb.matrix_diff("x'*x", "x", order=3), "order is 1 or 2"),
     "Hessian of a vector": (lambda: cb.matrix_diff("A*x", "x", order=2), "scalar value"),
     "shapes with a graph": (
@@ -527,3 +530,28 @@ def test_tensors_with_equal_keys_have_equal_values(first, second):
 
     if one.key == other.key and len(one.slots) == len(other.slots):
         np.testing.assert_allclose(value(first), value(second), rtol=1e-9)
+
+
+# --- swell ---------------------------------------------------------------------------------------
+
+
+def test_twelve_times_x_sin_x_stays_small():
+    y = x = cb.var("x", (n,))
+    for _ in range(12):
+        y = y * np.sin(y)
+    d = cb.matrix_diff(np.sum(y), "x")
+    assert len(d.expr) < 300
+    assert len(d.unicode()) < 10_000
+    assert len(d.latex()) < 20_000
+    point = np.array([1.5, 1.57, -1.55])  # where x sin x is near x
+    space = {"np": np}
+    exec(d.numpy_source(), space)  # noqa: S102 - what a reader of the source would do
+    expected = slope(lambda v: repeated(v), point, np.ones(3))
+    np.testing.assert_allclose(space["derivative"](point), expected, rtol=1e-7)
+    np.testing.assert_allclose(d.expr.bind(x=point), expected, rtol=1e-7)
+
+
+def repeated(v):
+    for _ in range(12):
+        v = v * np.sin(v)
+    return v

@@ -5,6 +5,7 @@ Sums are kept whole inside products, as people write 2A'(AX - B); `expanded` mul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
@@ -161,6 +162,19 @@ def _is_open(f: Factor) -> bool:
     return isinstance(f.base, Group) and f.is_plain
 
 
-def expanded(terms: Terms) -> Terms:
-    """The sum with every bracket multiplied out."""
+def expanded(terms: Terms) -> Terms | None:
+    """The sum with every bracket multiplied out, or None if that makes very many terms."""
+    if sum(_terms_within(t) for t in terms) > _MOST_TERMS:
+        return None
     return plus(*(opened(t, lambda f: True) for t in terms))
+
+
+_MOST_TERMS = 200
+
+
+def _terms_within(term: Term) -> int:
+    """How many terms the product makes when it is multiplied out."""
+    brackets = [f.base for f in term.factors if _is_open(f)]
+    return math.prod(
+        sum(map(_terms_within, b.tensor.terms)) for b in brackets if isinstance(b, Group)
+    )

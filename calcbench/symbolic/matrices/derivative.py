@@ -68,9 +68,7 @@ def _read_off(
 
 
 def _holds(f: Factor, name: str) -> bool:
-    if isinstance(f.base, Symbol):
-        return f.base.name == name
-    return any(_holds(g, name) for part in f.base.parts for t in part.terms for g in t.factors)
+    return name in f.base.names
 
 
 def _taken_out(term: Term, name: str, wanted: tuple[Index, ...]) -> tuple[Term, ...]:

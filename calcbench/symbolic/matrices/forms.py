@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from calcbench.graph.arraytype import DimLike
+from calcbench.symbolic.matrices.keys import shortened
 
 
 Extents = tuple[DimLike, DimLike]
 SCALAR: Extents = (1, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """One operation of matrix notation.
 
@@ -37,6 +38,18 @@ class Form:
     args: tuple[Form, ...]
     shape: Extents
     data: Any = None
+
+    @cached_property
+    def key(self) -> str:
+        """Text that is equal for equal forms, and in whose order they are written."""
+        inner = ", ".join(a.key for a in self.args)
+        return shortened(f"{self.op}[{inner}]{self.data}{tuple(map(str, self.shape))}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Form) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     @property
     def is_scalar(self) -> bool:
@@ -83,6 +96,7 @@ def triangle(side: str, rows: DimLike) -> Form:
 # --- transposition and functions of one form -----------------------------------------------------
 
 
+@lru_cache(maxsize=10_000)
 def transposed(f: Form) -> Form:
     """f', pushed to the leaves; symmetric forms are their own."""
     if f.is_scalar or f.op in ("eye", "Diag"):
@@ -111,8 +125,8 @@ def _is_symmetric(f: Form) -> bool:
     if f.shape[0] != f.shape[1]:
         return False
     data = f.data if f.op == "sum" else (1,) * len(f.args)
-    own = sorted(zip(f.args, data, strict=True), key=repr)
-    return own == sorted(zip(map(transposed, f.args), data, strict=True), key=repr)
+    own = sorted((a.key, d) for a, d in zip(f.args, data, strict=True))
+    return own == sorted((transposed(a).key, d) for a, d in zip(f.args, data, strict=True))
 
 
 def inverse(f: Form) -> Form:
@@ -301,7 +315,7 @@ def _number_of(segment: list[Form]) -> Form:
 
 
 def _reading_order(chain: Sequence[Form]) -> tuple[object, ...]:
-    return sum(f.weight for f in chain), chain[0].weight, repr(chain)
+    return sum(f.weight for f in chain), chain[0].weight, [f.key for f in chain]
 
 
 def hadamard(forms: Sequence[Form]) -> Form:

@@ -55,6 +55,7 @@ class GraphWriter:
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self.variables = variables
         self.any = next(iter(variables.values()))
+        self.known: dict[object, Any] = {}
 
     def constant(self, shape: tuple[DimLike, ...], number: float) -> Any:
         """A value that is `number` everywhere."""
@@ -85,7 +86,9 @@ class GraphWriter:
 
     def form(self, f: Form) -> Any:
         """The value of a form."""
-        return getattr(self, f"_{f.op}")(f)
+        if f not in self.known:
+            self.known[f] = getattr(self, f"_{f.op}")(f)
+        return self.known[f]
 
     def _symbol(self, f: Form) -> Any:
         return self.variables[f.data[0]]
@@ -202,6 +205,12 @@ class GraphWriter:
 
     def tensor(self, tensor: Tensor) -> Any:
         """The value of a sum in index notation: every product on all its indices, then summed."""
+        key = (tensor.key, *(i.size for i in tensor.slots))
+        if key not in self.known:
+            self.known[key] = self._tensor(tensor)
+        return self.known[key]
+
+    def _tensor(self, tensor: Tensor) -> Any:
         shape = tuple(i.size for i in tensor.slots)
         total: Any = None
         for term in tensor.terms:

@@ -14,7 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from calcbench.graph.arraytype import DimLike
-from calcbench.symbolic.matrices.keys import term_key
+from calcbench.symbolic.matrices.keys import shortened, term_key
 
 
 _COUNTER = itertools.count()
@@ -55,6 +55,11 @@ class Base:
         """The tensors within."""
         return ()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables in it."""
+        return frozenset[str]().union(*(p.names for p in self.parts))
+
 
 @dataclass(frozen=True)
 class Symbol(Base):
@@ -66,6 +71,10 @@ class Symbol(Base):
     @property
     def key(self) -> str:
         return self.name
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset((self.name,))
 
     @property
     def is_symmetric(self) -> bool:
@@ -125,7 +134,7 @@ class Function(Base):
 
     @cached_property
     def key(self) -> str:
-        return f"{self.name}({'; '.join(a.key for a in self.arguments)})"
+        return shortened(f"{self.name}({'; '.join(a.key for a in self.arguments)})")
 
     @cached_property
     def is_symmetric(self) -> bool:
@@ -253,7 +262,20 @@ class Tensor:
     @cached_property
     def key(self) -> str:
         """Text that is equal for sums that agree up to order and names of indices."""
-        return " + ".join(sorted(term_key(t, self.slots) for t in self.terms)) or "0"
+        text = " + ".join(sorted(term_key(t, self.slots) for t in self.terms)) or "0"
+        return shortened(text)
+
+    @cached_property
+    def weight(self) -> int:
+        """How much there is to read."""
+        return sum(1 + p.weight for t in self.terms for f in t.factors for p in f.base.parts) + sum(
+            len(t.factors) for t in self.terms
+        )
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The variables in it."""
+        return frozenset[str]().union(*(f.base.names for t in self.terms for f in t.factors))
 
     @cached_property
     def is_symmetric(self) -> bool:

@@ -6,6 +6,7 @@ alike are tried in every order: the text that comes first is the key.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,16 @@ Factor = Any
 _MOST_ORDERS = (
     720  # of indices that refinement cannot tell apart; beyond, like terms may stay apart
 )
+
+
+_LONGEST = 200  # characters; longer keys are digests, so that nesting does not double them
+
+
+def shortened(text: str) -> str:
+    """The text, or a digest of it if it is long."""
+    if len(text) <= _LONGEST:
+        return text
+    return "#" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def term_key(term: Term, slots: Sequence[Index], coefficient: bool = True) -> str:

@@ -16,7 +16,7 @@ from calcbench.symbolic.matrices.forms import (
     vectorised,
 )
 from calcbench.symbolic.matrices.indexed import Index, Tensor, Term
-from calcbench.symbolic.matrices.recognition import leaf_form
+from calcbench.symbolic.matrices.recognition import Recogniser
 from calcbench.symbolic.matrices.sums import total
 
 
@@ -37,7 +37,7 @@ def kronecker_form(tensor: Tensor) -> Form | None:
 
 
 def _term(term: Term, slots: Sequence[Index]) -> Form:
-    c = Contraction(term, slots, leaf_form).contracted()
+    c = Contraction(term, slots, Recogniser().leaf).contracted()
     if c.packs or any(set(indices) - set(slots) for _, indices in c.parts):
         raise NoMatrixForm
     return scale(c.coefficient, c.scalars, _joined(c, *slots))

@@ -19,6 +19,7 @@ from calcbench.symbolic.matrices.forms import (
     triangle,
 )
 from calcbench.symbolic.matrices.indexed import (
+    Base,
     Delta,
     Factor,
     Function,
@@ -27,6 +28,7 @@ from calcbench.symbolic.matrices.indexed import (
     MatrixFunction,
     Size,
     Symbol,
+    Tensor,
     Terms,
     Triangle,
 )
@@ -40,15 +42,9 @@ def recognised(terms: Terms, free: Sequence[Index]) -> Form | None:
     """
     if len(free) > 2:
         return None
-    found = [f for f in (_attempt(terms, free), _attempt(expanded(terms), free)) if f is not None]
-    return min(found, key=lambda f: f.weight, default=None)
-
-
-def _attempt(terms: Terms, free: Sequence[Index]) -> Form | None:
-    try:
-        return _sum(terms, free)
-    except NoMatrixForm:
-        return None
+    reader = Recogniser()
+    attempts = [reader.attempt(t, free) for t in (terms, expanded(terms)) if t is not None]
+    return min((f for f in attempts if f is not None), key=lambda f: f.weight, default=None)
 
 
 def _extents(free: Sequence[Index]) -> Extents:
@@ -56,36 +52,51 @@ def _extents(free: Sequence[Index]) -> Extents:
     return sizes[0], sizes[1]
 
 
-def _sum(terms: Terms, free: Sequence[Index]) -> Form:
-    return total(
-        [Contraction(t, free, leaf_form).contracted().result() for t in terms], _extents(free)
-    )
+class Recogniser:
+    """Reads sums as forms; a sum that occurs several times is read once."""
 
+    def __init__(self) -> None:
+        self.known: dict[tuple[object, ...], Form] = {}
 
-# --- factors -------------------------------------------------------------------------------------
+    def attempt(self, terms: Terms, free: Sequence[Index]) -> Form | None:
+        """The form of a sum, or None if there is none."""
+        try:
+            return self.sum(terms, free)
+        except NoMatrixForm:
+            return None
 
+    def sum(self, terms: Terms, free: Sequence[Index]) -> Form:
+        """The form of a sum, or `NoMatrixForm`."""
+        contractions = [Contraction(t, free, self.leaf).contracted() for t in terms]
+        return total([c.result() for c in contractions], _extents(free))
 
-def leaf_form(f: Factor) -> Form:
-    """The form of one factor with at most two indices, rows by its first index."""
-    if len(f.indices) > 2:
+    def tensor(self, tensor: Tensor) -> Form:
+        """The form of a tensor, rows by its first slot."""
+        key = (tensor.key, *(i.size for i in tensor.slots))
+        if key not in self.known:
+            self.known[key] = self.sum(tensor.terms, tensor.slots)
+        return self.known[key]
+
+    def leaf(self, f: Factor) -> Form:
+        """The form of one factor with at most two indices, rows by its first index."""
+        if len(f.indices) > 2:
+            raise NoMatrixForm
+        return raised(self._base(f.base, _extents(f.indices)), f.exponent)
+
+    def _base(self, base: Base, shape: Extents) -> Form:
+        if isinstance(base, Symbol):
+            return symbol(base.name, shape, base.structure)
+        if isinstance(base, Delta):
+            return eye(shape[0])
+        if isinstance(base, Triangle):
+            return triangle(base.side, shape[0])
+        if isinstance(base, Size):
+            return size(base.dim)
+        if isinstance(base, Function):
+            return function(base.name, [self.tensor(a) for a in base.arguments], shape)
+        if isinstance(base, MatrixFunction):
+            inner = self.tensor(base.argument)
+            return inverse(inner) if base.name == "inv" else of_matrix(base.name, inner)
+        if isinstance(base, Group):
+            return self.tensor(base.tensor)
         raise NoMatrixForm
-    shape = _extents(f.indices)
-    base = f.base
-    if isinstance(base, Symbol):
-        form = symbol(base.name, shape, base.structure)
-    elif isinstance(base, Delta):
-        form = eye(shape[0])
-    elif isinstance(base, Triangle):
-        form = triangle(base.side, shape[0])
-    elif isinstance(base, Size):
-        form = size(base.dim)
-    elif isinstance(base, Function):
-        form = function(base.name, [_sum(a.terms, a.slots) for a in base.arguments], shape)
-    elif isinstance(base, MatrixFunction):
-        inner = _sum(base.argument.terms, base.argument.slots)
-        form = inverse(inner) if base.name == "inv" else of_matrix(base.name, inner)
-    elif isinstance(base, Group):
-        form = _sum(base.tensor.terms, base.tensor.slots)
-    else:
-        raise NoMatrixForm
-    return raised(form, f.exponent)

@@ -21,7 +21,8 @@ from calcbench.symbolic.matrices.index_notation import einsum_text, named
 from calcbench.symbolic.matrices.indexed import Tensor, fresh
 from calcbench.symbolic.matrices.kronecker import kronecker_form
 from calcbench.symbolic.matrices.loops import LoopWriter
-from calcbench.symbolic.matrices.notation import LATEX, UNICODE, written
+from calcbench.symbolic.matrices.notation import LATEX, UNICODE, Syntax, written
+from calcbench.symbolic.matrices.shared_parts import SHORT, Definitions, with_names
 from calcbench.symbolic.matrices.sources import source
 
 
@@ -120,17 +121,27 @@ class MatrixDerivative:
 
     def unicode(self) -> str:
         """In matrix notation, or index notation if there is none."""
-        form = self._laid_out
-        return written(form, UNICODE) if form is not None else self._indexed(latex=False)
+        return self._written(UNICODE, "{0} = {1}", "   where {0}", ", ")
 
     def latex(self) -> str:
         """The same as LaTeX."""
+        return self._written(LATEX, "{0} = {1}", r" \quad \text{{where }} {0}", r", \quad ")
+
+    def _written(self, syntax: Syntax, definition: str, where: str, joint: str) -> str:
         form = self._laid_out
-        return written(form, LATEX) if form is not None else self._indexed(latex=True)
+        if form is None:
+            return self._indexed(syntax is LATEX)
+        parts, whole = self._with_names(form)
+        lines = [definition.format(name, written(part, syntax)) for name, part in parts]
+        return written(whole, syntax) + (where.format(joint.join(lines)) if lines else "")
+
+    def _with_names(self, form: Form) -> tuple[Definitions, Form]:
+        return with_names(form, [name for name, _ in self._inputs])
 
     def _indexed(self, latex: bool) -> str:
-        names = self.index_names
-        return named(self._tensor, names, latex)
+        if self._tensor.weight > SHORT:
+            return f"({self._tensor.weight} factors in index notation, see .expr)"
+        return named(self._tensor, self.index_names, latex)
 
     @property
     def index_names(self) -> tuple[str, ...]:
@@ -140,6 +151,11 @@ class MatrixDerivative:
 
     def einsum(self) -> str:
         """As an expression of np.einsum, in this layout; sizes are written by name."""
+        if self._tensor.weight > SHORT:
+            raise GraphError(
+                f"the einsum of this derivative has {self._tensor.weight} factors; use .expr, "
+                "which shares them"
+            )
         order = self._order_of_axes
         slots = tuple(self._tensor.slots[a] for a in order)
         return einsum_text(Tensor(slots, self._tensor.terms))
@@ -147,16 +163,21 @@ class MatrixDerivative:
     def numpy_source(self, name: str = "derivative") -> str:
         """As the source of a NumPy function of the variables, in this layout."""
         form = self._laid_out
-        body = self.einsum() if form is None else source(form)
-        return function_text(name, self._shapes, [], self._reshaped(body, form))
+        if form is None:
+            return function_text(name, self._shapes, [], self._reshaped(self.einsum(), form))
+        return self._form_text(name, form)
+
+    def _form_text(self, name: str, form: Form) -> str:
+        parts, whole = self._with_names(form)
+        lines = [f"{part} = {source(value)}" for part, value in parts]
+        return function_text(name, self._shapes, lines, self._reshaped(source(whole), form))
 
     def numba_source(self, name: str = "derivative") -> str:
         """As the source of a function that `numba.njit` compiles, in this layout."""
         form = self._laid_out
-        if form is not None and "scipy" not in source(form):
-            return compiled_by_numba(
-                function_text(name, self._shapes, [], self._reshaped(source(form), form))
-            )
+        text = "scipy" if form is None else self._form_text(name, form)
+        if "scipy" not in text:
+            return compiled_by_numba(text)
         slots = tuple(self._tensor.slots[a] for a in self._order_of_axes)
         writer = LoopWriter()
         result = writer.array(Tensor(slots, self._tensor.terms))

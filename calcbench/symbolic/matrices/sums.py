@@ -40,7 +40,7 @@ def total(forms: Sequence[Form], shape: Extents) -> Form:
     for f in forms:
         for term in _terms(f):
             coefficient, scalars, chain = parts_of(term)
-            key = (tuple(sorted(scalars, key=repr)), chain)
+            key = (tuple(sorted(scalars, key=lambda s: s.key)), chain)
             collected[key] = collected.get(key, Fraction(0)) + coefficient
     terms = [(c, scalars, chain) for (scalars, chain), c in collected.items() if c]
     return _factored(terms, shape)
