@@ -13,8 +13,8 @@ from matrix_identities import FIRST, SECOND, declared
 
 import calcbench as cb
 from calcbench.graph.checker import check_graph
-from calcbench.symbolic.matrices.algebra import bind, factor, times
 from calcbench.symbolic.layouts import LAYOUTS, derivative_shape
+from calcbench.symbolic.matrices.algebra import bind, factor, times
 from calcbench.symbolic.matrices.certificates import CertificateError, certify
 from calcbench.symbolic.matrices.indexed import Symbol, Tensor, fresh
 
@@ -536,7 +536,7 @@ def test_tensors_with_equal_keys_have_equal_values(first, second):
 
 
 def test_twelve_times_x_sin_x_stays_small():
-    y = x = cb.var("x", (n,))
+    y = cb.var("x", (n,))
     for _ in range(12):
         y = y * np.sin(y)
     d = cb.matrix_diff(np.sum(y), "x")
