@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ from calcbench.graph.conventions import (
     slope_at,
 )
 from calcbench.hulls import holds
+from calcbench.scalar_subgradients import scalar_expression, scalar_subdifferential
 from calcbench.sets import Part, SubgradientSet, hull_of, same_images
+from calcbench.symbolic.grammar import parse_text
 
 
 __all__ = [
@@ -44,17 +46,16 @@ CONSERVATIVE = (
 MOST_PAIRS = 4096  # of pieces, compared to see whether the function is convex
 
 
-def subdifferential(
-    f: Callable[..., Any], x: Any, *, kind: str = "clarke", budget: int = 1024
-) -> SubgradientSet:
+def subdifferential(f: Any, x: Any, *, kind: str = "clarke", budget: int = 1024) -> Any:
     """The subdifferential of a scalar function at a point, as a set.
 
     Parameters
     ----------
-    f : callable
-        A function of one float array with a scalar result, written with NumPy.
-    x : float or array_like
-        The point: a scalar, vector, matrix ...
+    f : callable, str or SymPy expression
+        A function of one float array with a scalar result, written with NumPy; or a text (see
+        `parse`) or SymPy expression of one real variable.
+    x : float, array_like, str or Symbol
+        The point: a scalar, vector, matrix ... For a text or an expression: the variable.
     kind : {"clarke", "conservative"}
         Clarke's subdifferential: the convex hull of the limits of gradients at points nearby. Or
         the set of what automatic differentiation can return: the hull over one independent choice
@@ -64,11 +65,11 @@ def subdifferential(
 
     Returns
     -------
-    SubgradientSet
+    SubgradientSet or Piecewise
         An interval for a scalar point, a polytope for an array, a ball for a norm at 0, and hulls
         of sums of these; elements are shaped like `x`. Its `exact` is true only where the set was
         proved to be Clarke's; otherwise it contains that (a conservative set: if no Python branch
-        is tied).
+        is tied). Of a text or an expression, a SymPy Piecewise of sets of numbers.
 
     Raises
     ------
@@ -97,9 +98,13 @@ def subdifferential(
     {1}
     >>> cb.subdifferential(np.linalg.norm, np.zeros(2))
     ball(center=[0., 0.], radius=1)
+    >>> cb.subdifferential("abs(x)", "x")
+    Piecewise(({-1}, x < 0), (Interval(-1, 1), Eq(x, 0)), ({1}, x > 0))
     """
     if kind not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}, got {kind!r}")
+    if isinstance(f, str) or _is_sympy(f):
+        return _by_sympy(f, x, kind)
     point = Point(f, (x,))
     if len(point.leaves) != 1:
         raise DerivativeError(
@@ -113,6 +118,32 @@ def subdifferential(
         return hull_of(parts, shape, kind=kind, exact=False, note=CONSERVATIVE)
     _check_jump(search)
     return _clarke(search, shape)
+
+
+def _is_sympy(f: Any) -> bool:
+    """Whether `f` is an object of SymPy, which is not loaded to tell."""
+    return any(kind.__module__.partition(".")[0] == "sympy" for kind in type(f).__mro__)
+
+
+def _by_sympy(f: Any, x: Any, kind: str) -> Any:
+    """The set at every point of the line, as a Piecewise."""
+    import sympy
+
+    if kind != "clarke":
+        raise DerivativeError(
+            f"kind={kind!r} depends on how a function is computed; pass a function and a point"
+        )
+    if not isinstance(x, str | sympy.Symbol):
+        raise DerivativeError(
+            f"of a text or an expression, x is the variable (a name or a Symbol), got {x!r}"
+        )
+    name = x if isinstance(x, str) else x.name
+    if isinstance(f, str):
+        variable = sympy.Symbol(name, real=True)
+        f = scalar_expression(sympy, parse_text(f, undeclared="scalar").graph, variable)
+    same = [s for s in f.free_symbols if s == x or s.name == name]
+    variable = same[0] if same else sympy.Symbol(name, real=True)
+    return scalar_subdifferential(sympy, f, variable)
 
 
 def _check_jump(search: Search) -> None:

@@ -121,7 +121,7 @@ sweep_shortcuts
 compiled_graphs
 compilation
 compositions delegation
-derivatives jacobians products cones hulls switches
+derivatives jacobians products cones hulls switches scalar_subgradients
 choices sets
 cells
 subgradients
