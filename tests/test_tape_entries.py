@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import calcbench as cb
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Graph
-from calcbench.lower import tape_entries
+from calcbench.lower import tape_encoding, tape_entries, tape_segments
 from calcbench.lower.opcodes import numbering
 from calcbench.lower.tape import prepare_tape
 from calcbench.lower.tape_encoding import IN_ALL, Encoder
 from calcbench.lower.tape_segments import ARRAYS, SCALARS, assemble
+from calcbench.testing.programs import graphs, inputs
 
 
 FLOATS = np.array([[0.5, -0.0, np.inf], [-1.25, 1e-310, 3.0]])
@@ -107,3 +109,23 @@ def test_an_entry_mistaken_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tape_entries, "_places", lambda *a: np.roll(right(*a), 1).tolist())
     with pytest.raises(AssertionError):
         agree(graph, WHOLE)
+
+
+MOVED = ["slice", "flip", "transpose", "broadcast", "pad", "concatenate", "reshape"]
+EXACT = ["add", "subtract", "multiply", "negative", *MOVED]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_random_graphs_entry_by_entry(data: Any) -> None:
+    """Whatever fits goes entry by entry, and every run of single numbers to their kernel."""
+    graph = data.draw(graphs(max_operations=20, rows=EXACT))
+    point = data.draw(inputs(graph))
+    with pytest.MonkeyPatch.context() as always:
+        for module in (tape_encoding, tape_segments):
+            always.setattr(module, "IN_ALL", 0)
+        always.setattr(tape_segments, "IN_A_ROW", 1)
+        run = prepare_tape(graph)
+    with np.errstate(all="ignore"):
+        for got, want in zip(run(point), evaluate(graph, *point), strict=True):
+            np.testing.assert_array_equal(got, want)
