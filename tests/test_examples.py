@@ -45,3 +45,14 @@ def test_forward_pays_for_every_input_and_reverse_does_not():
     assert ratios[2] > 3 * ratios[0]
     together, apart = map(float, re.findall(r"(\d+) µs", lines[-1]))
     assert together < apart
+
+
+def test_matrix_calculus_prints_textbook_answers_with_their_certificates():
+    text = output_of("03_matrix_calculus.py")
+    assert re.search(r"2 Aᵀ \(A x - w\) .*agrees with a complex step in \d\d digits", text)
+    for line in ("2 Aᵀ A", "X⁻ᵀ", "-Xᵀ (y ∘ σ(-y ∘ (X w)))", "2 S⁻¹ - Diag(diag(S⁻¹))"):
+        assert line in text.splitlines()
+    assert "vec: Bᵀ ⊗ A" in text
+    assert "numerator   (1, n) xᵀ (A + Aᵀ)" in text
+    assert "position 1: the inner sizes n and m" in text
+    assert "return (A.T @ np.exp(A @ x)) / (np.ones(m) @ np.exp(A @ x))" in text
