@@ -91,9 +91,9 @@ symbolic/syntax_text
 symbolic/declarations symbolic/forms symbolic/constants
 symbolic/listed_functions
 symbolic/inference symbolic/graph_writing
-symbolic/grammar symbolic/scalar_trees symbolic/intervals
-symbolic/rules symbolic/tidying symbolic/sampling
-symbolic/scalar_rules
+symbolic/grammar symbolic/scalar_trees
+symbolic/rules symbolic/tidying symbolic/intervals
+symbolic/scalar_rules symbolic/sampling
 symbolic/derivation
 symbolic/answers
 symbolic/matrices/keys symbolic/matrices/precise_values

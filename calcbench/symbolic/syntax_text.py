@@ -59,6 +59,8 @@ def _at_least(piece: Piece, precedence: int, brackets: str) -> str:
 
 
 def _term_text(term: Term, pieces: list[Piece], brackets: str) -> Piece:
+    if term.kind == "derivative":
+        return Piece(f"d/d{term.text}[{pieces[0].text}]")
     if term.kind == "call":
         return Piece(f"{term.text}({', '.join(p.text for p in pieces)})")
     if term.kind == "transpose":
@@ -113,6 +115,9 @@ def latex_name(name: str) -> str:
 
 
 def _term_latex(term: Term, pieces: list[Piece], brackets: str) -> Piece:
+    if term.kind == "derivative":
+        by = latex_name(term.text)
+        return Piece(rf"\frac{{d}}{{d{by}}}\left[{pieces[0].text}\right]")
     if term.kind == "call":
         return Piece(_call_latex(term.text, [p.text for p in pieces]))
     if term.kind == "transpose":
