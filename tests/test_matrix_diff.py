@@ -343,6 +343,27 @@ def test_structured_variables_are_differentiated_by_their_free_entries(text, sha
     np.testing.assert_allclose(found, expected, atol=1e-8)
 
 
+@pytest.mark.parametrize("structure", ["symmetric", "diagonal", "lower"])
+def test_hessians_by_free_entries(structure, rng):
+    d = cb.matrix_diff("logdet(Z)", "Z", Z=f"{structure}(n)", order=2)
+    size = 2
+    z = rng.uniform(0.2, 1.0, (size, size)) + 4.0 * np.eye(size)
+    keep = {
+        "symmetric": np.ones_like(z),
+        "diagonal": np.eye(size),
+        "lower": np.tril(np.ones_like(z)),
+    }
+    z = (z + z.T) / 2 * keep["symmetric"] if structure == "symmetric" else z * keep[structure]
+    found = d.expr.bind(Z=z)
+
+    def logdet(m):
+        return np.log(np.linalg.det(m))
+
+    for (first, u), (second, v) in itertools.product(free_units(structure, size), repeat=2):
+        measured = slope(lambda m, u=u: slope(logdet, m, u), z, v)
+        np.testing.assert_allclose(found[(*first, *second)], measured, atol=1e-5)
+
+
 # --- certificates --------------------------------------------------------------------------------
 
 
@@ -454,6 +475,14 @@ REFUSED = {
     "shapes that do not fit": (
         lambda: cb.matrix_diff("A*A", "A", A="matrix(n, m)"),
         "position 1",
+    ),
+    "large numbers as sizes": (
+        lambda: cb.matrix_diff("A*x", "x", A="matrix(100, 100)", x="vector(100)"),
+        "give sizes names",
+    ),
+    "very many operations": (
+        lambda: cb.matrix_diff("+".join(f"sin({k}*x)" for k in range(2, 1100)), "x"),
+        "at most 2000 operations",
     ),
     "nowhere real": (lambda: cb.matrix_diff("log(-x'*x-1)", "x"), "no finite real value"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,6 +74,7 @@ def matrix_diff(
     if order not in (1, 2):
         raise GraphError(f"order is 1 or 2, got {order!r}")
     graph, structures = _read(expr, shapes)
+    _check_size(graph)
     names = graph.input_names
     if wrt not in names:
         raise GraphError(f"{wrt!r} is no variable of the expression; it has {', '.join(names)}")
@@ -109,6 +111,25 @@ def _read(expr: Any, shapes: Mapping[str, str]) -> tuple[Graph, dict[str, str]]:
             f"matrix_diff takes text, a value of calcbench.var or a Graph, got {expr!r}"
         )
     return as_graph(expr), {}
+
+
+MOST_NODES, MOST_ENTRIES = 2_000, 2_500
+
+
+def _check_size(graph: Graph) -> None:
+    """Refuse what would take minutes: the answer is written and certified entry by entry."""
+    if len(graph) > MOST_NODES:
+        raise GraphError(
+            f"matrix_diff takes expressions of at most {MOST_NODES} operations, got {len(graph)}; "
+            "for programs use calcbench.grad or calcbench.jacobian"
+        )
+    for index, kind in enumerate(graph.types):
+        entries = math.prod(e for e in kind.shape if isinstance(e, int))
+        if entries > MOST_ENTRIES:
+            raise GraphError(
+                f"{graph.place(index)} has {entries} entries by its numbers; give sizes names, as "
+                f"in 'matrix(m, n)': the formula is the same; at most {MOST_ENTRIES} are checked"
+            )
 
 
 def _by_free(tensor: Tensor, structure: str, order: int) -> Tensor:

@@ -222,6 +222,8 @@ class MatrixDerivative:
 
     def __str__(self) -> str:
         what = f"d/d{self.wrt}" if self.order == 1 else f"d²/d{self.wrt}²"
+        if self._form is None:
+            what += f"[{','.join(self.index_names[a] for a in self._order_of_axes)}]"
         note = f"; {self.note}" if self.note else ""
         return (
             f"{what} = {self.unicode()}   [{self.layout} layout, shape "
