@@ -1,5 +1,6 @@
 """Texts: what they mean, what shapes they get, and where an error is."""
 
+import copy
 import math
 from fractions import Fraction
 
@@ -145,6 +146,28 @@ def test_a_text_means_what_numpy_computes(text, rng):
     found = graph.bind(**values)
     assert np.shape(found) == np.shape(expected)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+SMOOTH = [text for text in MEANINGS if "sign" not in text and cb.parse(text).inputs]
+
+
+@pytest.mark.parametrize("text", SMOOTH)
+def test_a_parsed_graph_has_both_derivatives(text, rng):
+    """Forward against central differences of the bound graph, reverse by the inner product."""
+    graph = cb.parse(text)
+    values = example(graph, rng)
+    tangents = {f"d{n}": rng.normal(size=np.shape(v)) for n, v in values.items()}
+
+    def moved(h):
+        return graph.bind(**{n: v + h * tangents[f"d{n}"] for n, v in values.items()})
+
+    expected = (moved(1e-5) - moved(-1e-5)) / 2e-5
+    value, tangent = check_graph(cb.jvp_graph(graph)).bind(**values, **tangents)
+    np.testing.assert_allclose(tangent, expected, rtol=1e-5, atol=1e-5 * (1 + np.abs(value).max()))
+    ct = rng.normal(size=np.shape(value))
+    _, *pulled = check_graph(cb.vjp_graph(graph)).bind(**values, ct0=ct)
+    adjoint = sum(np.sum(p * tangents[f"d{n}"]) for n, p in zip(values, pulled, strict=True))
+    np.testing.assert_allclose(adjoint, np.sum(ct * tangent), rtol=1e-9, atol=1e-9)
 
 
 # text -> the shapes that letters and operators give
@@ -392,6 +415,18 @@ def test_only_a_str_is_a_text(text):
         cb.parse("x", x=text)
 
 
+def test_sizes_that_only_a_declaration_can_settle_are_asked_for():
+    with pytest.raises(cb.TextShapeError, match="declare the shapes"):
+        cb.parse("kron(A, B)*kron(C, D)")
+
+
+def test_an_error_can_be_copied_and_sent_to_a_process():
+    with pytest.raises(cb.TextShapeError) as caught:
+        cb.parse("1 + x*y")
+    again = copy.copy(caught.value)  # by __reduce__, as processes do
+    assert (type(again), str(again), again.position) == (cb.TextShapeError, str(caught.value), 5)
+
+
 def test_the_text_is_positional_only():
     with pytest.raises(TypeError):
         cb.parse(text="a")
@@ -420,6 +455,9 @@ def test_nesting_and_length_are_bounded():
     assert float(cb.parse("a+" * 5000 + "a").bind(a=2.0)) == 10002.0
     with pytest.raises(cb.ParseError, match="65536"):
         cb.parse("a+" * 40_000 + "a")
+    with pytest.raises(cb.ParseError, match="20000 operations") as caught:
+        cb.parse("a+" * 20_000 + "a")
+    assert 19_990 <= caught.value.position <= 20_010
 
 
 def test_an_error_of_the_graph_is_one_at_a_position():

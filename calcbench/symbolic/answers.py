@@ -70,8 +70,8 @@ def check_answer(question: str | tuple[str, str], answer: str, /, **shapes: str)
     Parameters
     ----------
     question : tuple of str or str
-        ``("x*sin(x)^2", "x")``, or a text: ``"diff(x*sin(x)^2, x)"``, ``"d/dx x*sin(x)^2"``. A text
-        without a derivative asks for an equal expression.
+        ``("x*sin(x)^2", "x")``, or a text: ``"diff(x*sin(x)^2, x)"``, ``"d/dx x*sin(x)^2"`` (of all
+        that follows). A text without a derivative asks for an equal expression.
     answer : str
         In the grammar of `parse`; undeclared names are scalars in both texts.
     **shapes : str

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from calcbench.symbolic.parse_errors import quoted
-from calcbench.symbolic.sizes import Misfit, Size, Sizes, format_size
+from calcbench.symbolic.sizes import Misfit, Size, Sizes, Unknown, format_size
 
 
 MOST_SHOWN = 100  # characters of an operand that are looked at for a message
@@ -57,7 +57,10 @@ OperatorRule = Callable[[Operand, Operand, Sizes], Form]
 
 
 def _both(x: Operand, y: Operand, sizes: Sizes) -> str:
-    return f"got {x.described(sizes)}, and {y.described(sizes)}"
+    said = f"got {x.described(sizes)}, and {y.described(sizes)}"
+    products = [s for s in (*x.sizes, *y.sizes) if len(sizes.resolve(s)) > 1]
+    unknown = any(isinstance(a, Unknown) for s in products for a in sizes.resolve(s))
+    return f"{said} (declare the shapes of the factors)" if unknown else said
 
 
 def same_form(x: Operand, y: Operand, sizes: Sizes) -> Form:

@@ -16,6 +16,7 @@ from calcbench.symbolic.tokens import Token, check_text, number_value, tokenize
 
 
 DEEPEST = 150  # open brackets and pending powers
+MOST_TERMS = 20_000
 SUM, PRODUCT, SIGN, POWER = 1, 2, 3, 4
 PRECEDENCE = {
     "+": SUM, "-": SUM, ".+": SUM, ".-": SUM,
@@ -245,5 +246,7 @@ class _Reader:
         return popped
 
     def _push(self, term: Term) -> None:
+        if len(self.terms) == MOST_TERMS:
+            raise self.error(f"more than {MOST_TERMS} operations and operands", term.position)
         self.operands.append(len(self.terms))
         self.terms.append(term)
