@@ -104,7 +104,7 @@ symbolic/matrices/algebra symbolic/matrices/sources symbolic/matrices/contractio
 symbolic/matrices/row_meanings symbolic/matrices/structures symbolic/matrices/recognition
 symbolic/matrices/reading symbolic/matrices/loops symbolic/matrices/index_notation
 symbolic/matrices/functions_as_text symbolic/matrices/graph_writer symbolic/matrices/kronecker
-symbolic/matrices/derivative symbolic/matrices/certificates
+symbolic/matrices/slopes symbolic/matrices/certificates
 symbolic/matrices/results
 symbolic/matrices/calculus
 symbolic/scalar_steps symbolic/points symbolic/smooth_steps

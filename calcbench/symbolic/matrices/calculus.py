@@ -13,10 +13,10 @@ from calcbench.graph.lifting import Value
 from calcbench.symbolic.grammar import parse_text
 from calcbench.symbolic.layouts import check_layout
 from calcbench.symbolic.matrices.certificates import certify
-from calcbench.symbolic.matrices.derivative import slope_of
 from calcbench.symbolic.matrices.indexed import Tensor
 from calcbench.symbolic.matrices.recognition import recognised
 from calcbench.symbolic.matrices.results import MatrixDerivative, derivative_graph
+from calcbench.symbolic.matrices.slopes import slope_of
 from calcbench.symbolic.matrices.structures import NOTES, STRUCTURED, by_free_entries
 
 

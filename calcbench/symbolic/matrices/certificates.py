@@ -24,6 +24,7 @@ from calcbench.symbolic.matrices.structures import completed, free_entries
 DIGITS, STEP, SECOND_STEP = 60, -25, -12
 REQUIRED = 12  # digits; constants such as log 10 are floats in a graph, of 16
 _POINTS, _TRIES = 2, 24
+_NEGLIGIBLE = 1e-6  # of the value: a derivative smaller than that is compared with it
 
 
 class CertificateError(CalcbenchError, ArithmeticError):
@@ -87,8 +88,8 @@ def certify(
                 return best
     if best is None:
         raise CertificateError(
-            "the derivative could not be certified: the expression has no finite real value at any "
-            f"of {_TRIES} random points"
+            "the derivative could not be certified: at none of "
+            f"{_TRIES} random points do the expression and its derivative have finite real values"
         )
     raise CertificateError(
         f"the derivative found agrees with a complex step in {best.digits} digits only, {REQUIRED} "
@@ -150,7 +151,8 @@ class _Check:
             return None
         if measured is None or not _all_finite(self.precision, [measured, formula]):
             return None
-        return _agreement(self.precision, measured, formula)
+        size = max((abs(v) for v in self._value_at(values).ravel()), default=0)
+        return _agreement(self.precision, measured, formula, size * _NEGLIGIBLE)
 
     def _moved(self, values: list[Any], direction: Any, by: Any) -> list[Any]:
         moved = list(values)
@@ -223,9 +225,11 @@ def _all_finite(precision: Precision, arrays: Sequence[Any]) -> bool:
     return all(precision.context.isfinite(v) for a in arrays for v in np.ravel(a))
 
 
-def _agreement(precision: Precision, measured: Any, formula: Any) -> int:
+def _agreement(precision: Precision, measured: Any, formula: Any, least: Any) -> int:
+    """Digits relative to the derivative, or to `least` where it is smaller, as if it is 0."""
     mp = precision.context
     size = max((abs(v) for v in np.ravel(measured)), default=mp.zero)
+    size = max(size, least)
     error = max((abs(v) for v in np.ravel(measured - formula)), default=mp.zero)
     if error == 0:
         return DIGITS

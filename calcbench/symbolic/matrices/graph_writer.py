@@ -294,10 +294,11 @@ def raised(value: Any, exponent: Fraction) -> Any:
 
 
 def applied(name: str, values: Sequence[Any]) -> Any:
-    """A row that acts entry by entry, named with its params as index notation names it."""
+    """A row that acts entry by entry, named with its params; a condition is 1 or 0."""
     row, *params = name.split(",")
     given = {key: _parsed(text) for key, text in (p.split("=") for p in params)}
-    return find_primitive(row)(*values, **given)
+    value = find_primitive(row)(*values, **given)
+    return value if value.type.is_float else convert(value, dtype=FLOAT64)
 
 
 def _parsed(text: str) -> float | int:

@@ -20,7 +20,7 @@ from calcbench.symbolic.matrices.indexed import (
     Term,
     Triangle,
 )
-from calcbench.symbolic.matrices.notation import function_name
+from calcbench.symbolic.matrices.notation import STEPS, function_name
 from calcbench.symbolic.matrices.sources import MATRIX_CALLS, call_text, extent, safe_name
 
 
@@ -88,6 +88,8 @@ def _base(
         return f"({_inside(base.tensor, indices, labels, latex)})"
     if isinstance(base, Function):
         inner = ", ".join(_inside(a, indices, labels, latex) for a in base.arguments)
+        if function_name(base.name) in STEPS:
+            return f"[{inner.replace(', ', ' > ')}]"
         return f"{function_name(base.name)}({inner})"
     if isinstance(base, MatrixFunction):
         names = [letter for letter in LETTERS if letter not in labels.values()][:2]

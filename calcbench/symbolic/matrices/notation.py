@@ -85,6 +85,7 @@ FUNCTIONS = {
     "maximum": "max",
     "minimum": "min",
 }
+STEPS = ("larger_share", "greater", "greater_equal")  # 1 where the first is larger, else 0
 TRIANGLES = {"lower": "tril", "upper": "triu"}
 _LATEX_FUNCTIONS = ("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min")
 
@@ -178,9 +179,8 @@ class _Writer:
             return level, sign + self._times(over)
         if self.is_latex:
             return level, sign + self.fill("fraction", self._times(over), self._times(under))
-        below = self._times(under)
-        loose = len(under) > 1 or self.text(under[0])[0] < TIGHT
-        below = self.fill("brackets", below) if loose else below
+        several = len(under) > 1
+        below = self.fill("brackets", self._times(under)) if several else self.at(under[0], TIGHT)
         return level, sign + self.fill("fraction", self._times(over), below)
 
     def _times(self, forms: Sequence[Form]) -> str:
@@ -242,7 +242,7 @@ class _Writer:
 
     def _function(self, f: Form) -> tuple[int, str]:
         name = function_name(f.data)
-        if name == "larger_share":
+        if name in STEPS:
             return ATOM, self.fill("step", *(self.at(a, SUM) for a in f.args))
         if name == "abs":
             return ATOM, self.fill("absolute", self.at(f.args[0], SUM))

@@ -156,9 +156,10 @@ def _functions(mp: Any) -> dict[str, Callable[..., Any]]:
 def _eliminated(mp: Any, a: Any, right: Any) -> tuple[Any, Any]:
     """det(a) and inv(a) @ right."""
     a, right, determinant = a.copy(), right.copy(), mp.one
+    smallest = max((abs(v) for v in a.ravel()), default=mp.zero) * mp.mpf(10) ** (10 - mp.dps)
     for k in range(len(a)):
         pivot = max(range(k, len(a)), key=lambda i: abs(a[i, k]))
-        if a[pivot, k] == 0:
+        if abs(a[pivot, k]) <= smallest:
             return mp.zero, None
         if pivot != k:
             a[[k, pivot]], right[[k, pivot]] = a[[pivot, k]], right[[pivot, k]]

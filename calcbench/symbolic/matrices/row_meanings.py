@@ -239,38 +239,28 @@ def _adjugate_tangent(r: Reading) -> Tensor:
 
 
 def _select(r: Reading) -> Tensor:
-    """Where a condition fails at isolated points only, what holds elsewhere is the formula."""
-    holds = _generically(r.operands[0])
-    return read_function(r) if holds is None else r.gives(r.entry(1 if holds else 2))
-
-
-def _generically(condition: Tensor) -> bool | None:
-    """Whether a condition holds almost everywhere, fails almost everywhere, or neither."""
-    value = literal(condition)
-    return None if value is None else bool(value)
+    """[c] x + (1 - [c]) y; a condition that fails at isolated points only is 1."""
+    condition, taken, other = (r.entry(k) for k in range(3))
+    missed = plus(number(1), scaled(condition, -1))
+    return r.gives(plus(times(condition, taken), times(missed, other)))
 
 
 def _decided(value: int) -> Reader:
+    """Equality holds at isolated points only."""
     return lambda r: r.gives(number(value))
 
 
 def _both(r: Reading) -> Tensor:
-    first, second = map(_generically, r.operands)
-    if False in (first, second):
-        return r.gives(number(0))
-    return r.gives(number(1)) if first and second else read_function(r)
+    return r.gives(times(r.entry(0), r.entry(1)))
 
 
 def _either(r: Reading) -> Tensor:
-    first, second = map(_generically, r.operands)
-    if True in (first, second):
-        return r.gives(number(1))
-    return r.gives(number(0)) if first is second is False else read_function(r)
+    first, second = r.entry(0), r.entry(1)
+    return r.gives(plus(first, second, scaled(times(first, second), -1)))
 
 
 def _not(r: Reading) -> Tensor:
-    holds = _generically(r.operands[0])
-    return read_function(r) if holds is None else r.gives(number(int(not holds)))
+    return r.gives(plus(number(1), scaled(r.entry(), -1)))
 
 
 READERS: dict[str, Reader] = {
