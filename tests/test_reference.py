@@ -84,6 +84,12 @@ def test_an_integral_is_differentiated_by_its_limit():
         assert_close(found, mpmath.exp(-mpmath.mpf(1) / 9), 29)
 
 
+def test_an_order_by_which_sympy_cannot_differentiate_may_stand_still():
+    found = cb.reference(sp.besselj(y, x), {"x": "1/2", "y": 2}, wrt="x", order=2, digits=30)
+    with mpmath.workdps(60):
+        assert_close(found, mpmath.diff(lambda t: mpmath.besselj(2, t), m.mpf("0.5"), 2), 28)
+
+
 # --- digits --------------------------------------------------------------------------------------
 
 
@@ -156,6 +162,8 @@ HARD = [  # (what, expression, at, wrt, order, derivative)
     ("Lambert at 0", sp.LambertW(x), ORIGIN, "x", 3, 9),
     ("K at 0", sp.elliptic_k(x), ORIGIN, "x", 1, sp.pi / 8),
     ("sine integral at 0", sp.Si(x), ORIGIN, "x", 3, R(-1, 3)),
+    ("gamma at its pole", x * sp.gamma(x), ORIGIN, "x", 1, -sp.EulerGamma),
+    ("1/gamma at a zero", 1 / sp.gamma(x), {"x": -2}, "x", 1, 2),
     ("step times x²", x**2 * sp.Heaviside(x), ORIGIN, "x", 1, 0),
     ("xy(x²-y²)/(x²+y²)", x * y * (x**2 - y**2) / (x**2 + y**2), {"x": 0, "y": 0}, "x", 1, 0),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from sympy.functions.elementary.piecewise import ExprCondPair
 
 from calcbench.graph.arraytype import ArrayType, GraphError
 from calcbench.graph.ir import Graph
@@ -105,9 +106,14 @@ def _filled(part: Any, operands: dict[Any, Any]) -> Any:
     if not part.args:
         return part
     args = [_filled(a, operands) for a in part.args]
-    if isinstance(part, sp.Tuple):  # the pairs of a Piecewise
-        return part.func(*args)
+    if isinstance(part, sp.Tuple | sp.Piecewise):
+        return _as_it_is(part.func, args)
     return part.func(*args, evaluate=False)
+
+
+def _as_it_is(kind: Any, args: Sequence[Any]) -> Any:
+    """A Piecewise or one of its pairs, which SymPy would otherwise fold into its conditions."""
+    return sp.Basic.__new__(kind, *args)
 
 
 def _symbols(name: str, kind: ArrayType, writer: ExpressionWriter) -> np.ndarray:
@@ -145,6 +151,7 @@ def _expressions(entries: Any, condition: Any) -> Any:
     for at in np.ndindex(entries.shape):
         value = entries[at].value
         if condition is not None:
-            value = sp.Piecewise((value, condition), (sp.nan, True), evaluate=False)
+            pairs = [(value, condition), (sp.nan, sp.true)]
+            value = _as_it_is(sp.Piecewise, [_as_it_is(ExprCondPair, pair) for pair in pairs])
         result[at] = value
     return result if result.ndim else result[()]

@@ -26,6 +26,10 @@ SAME_IN_MPMATH = {
 WITHOUT_QUOTIENT = {"LambertW": lambda w: sp.exp(-w) / (1 + w)}
 
 
+class NoDerivativeError(DerivativeError):
+    """A function that SymPy cannot differentiate by one of its arguments."""
+
+
 def number_value(number: Any, ctx: Any) -> Any:
     """A number or truth value of SymPy at the precision of `ctx`; None if it is NaN."""
     if number is sp.true or number is sp.false:
@@ -78,6 +82,6 @@ def partial_steps(template: Any, position: int) -> tuple[Steps, int]:
         derivative = sp.diff(template, SLOTS[position]) if own is None else own(template)
         return steps, steps.lower(derivative, slots)
     except (RecursionError, sp.core.function.ArgumentIndexError, DerivativeError):
-        raise DerivativeError(
+        raise NoDerivativeError(
             f"SymPy has no derivative of {template.func.__name__} by its argument {position + 1}"
         ) from None

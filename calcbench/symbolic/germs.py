@@ -14,14 +14,14 @@ from typing import Any
 import sympy as sp
 
 from calcbench.symbolic.branches import branch_value, first_undefined
-from calcbench.symbolic.calls import call_value, number_value, partial_steps
+from calcbench.symbolic.calls import NoDerivativeError, call_value, number_value, partial_steps
 from calcbench.symbolic.scalar_steps import SLOTS, Budget, Step, Steps
 from calcbench.symbolic.series import ZERO, Algebra, Infinite, MoreTerms, Series, Undefined
 from calcbench.symbolic.sweep import needed_steps
 
 
 Names = tuple[Any, ...]
-LOG, EXP = sp.log(SLOTS[0]), sp.exp(SLOTS[0])
+LOG, EXP, GAMMA = sp.log(SLOTS[0]), sp.exp(SLOTS[0]), sp.gamma(SLOTS[0])
 
 
 class Germs:
@@ -104,14 +104,49 @@ class Germs:
             return Undefined(f"{name} of an infinite argument")
         points = [algebra.at(x, 0) for x in xs]
         value = call_value(template, [p for p, _ in points], algebra.ctx)
+        if value is None and template == GAMMA and not xs[0].is_constant:
+            return self._gamma_at_pole(xs[0], algebra)
         if value is None:
             shown = ", ".join(algebra.ctx.nstr(p, 6) for p, _ in points)
             return Undefined(f"{name}({shown}), which is not a finite real number")
         if all(x.is_constant for x in xs):
-            return algebra.constant(value)
+            return algebra.constant(value, self._size_of_constant(template, value, points, algebra))
         if algebra.length == 1:
             return Series(0, (value,), (abs(value),), 1) if value else Series(1, (), (), 1)
         return self._integrated(template, xs, labels, algebra, value, points)
+
+    def _size_of_constant(
+        self, template: Any, value: Any, points: list[Any], algebra: Algebra
+    ) -> Any:
+        """|f| + sum of |f_i| times the sizes of the operands: sin(pi) is 0 but for rounding."""
+        size = abs(value)
+        bound = {i: algebra.constant(*p) for i, p in enumerate(points)}
+        for position, (_, spread) in enumerate(points if algebra.length > 1 else []):
+            partial = self._constant_partial(template, position, bound, algebra)
+            if isinstance(partial, Series):
+                size += abs(algebra.lead(partial)) * spread
+        return size
+
+    def _constant_partial(
+        self, template: Any, position: int, bound: Mapping[Any, Any], algebra: Algebra
+    ) -> Any:
+        try:
+            steps, output = partial_steps(template, position)
+        except NoDerivativeError:  # an error only where it is asked for
+            return None
+        shortest = Algebra(algebra.ctx, 1, True, [], [])
+        return self.run(steps, bound, [output], shortest, {})[output]
+
+    def _gamma_at_pole(self, x: Series, algebra: Algebra) -> Any:
+        """gamma(x) = gamma(x + n + 1) / (x (x + 1) ... (x + n)) next to x = -n."""
+        n = int(-algebra.ctx.nint(algebra.at(x, 0)[0]))
+        factors = [algebra.add(x, algebra.constant(algebra.ctx.mpf(k))) for k in range(n + 1)]
+        shifted = algebra.add(x, algebra.constant(algebra.ctx.mpf(n + 1)))
+        above = self._call(GAMMA, [shifted], (None,), algebra)
+        below = algebra.power(algebra.multiply(*factors), Fraction(-1))
+        if isinstance(above, Undefined) or isinstance(below, Undefined):
+            return above if isinstance(above, Undefined) else below
+        return algebra.multiply(above, below)
 
     def _integrated(
         self,
@@ -126,8 +161,9 @@ class Germs:
         for position, x in enumerate(xs):
             if x.is_constant:
                 continue
-            partial = self._partial(template, position, xs, labels, shorter)
-            if _refers_to_itself(template, position) and _is_short(partial, xs, shorter):
+            itself = _refers_to_itself(template, position)
+            partial = self._partial(template, position, xs, labels, shorter, itself)
+            if itself and _is_short(partial, xs, shorter):
                 return self._by_differences(template, position, xs, algebra)
             if isinstance(partial, Undefined):
                 return partial
@@ -140,7 +176,13 @@ class Germs:
         return algebra.add(algebra.constant(value, size), algebra.integral(total))
 
     def _partial(
-        self, template: Any, position: int, xs: list[Series], labels: Names, shorter: Algebra
+        self,
+        template: Any,
+        position: int,
+        xs: list[Series],
+        labels: Names,
+        shorter: Algebra,
+        itself: bool,
     ) -> Any:
         steps, output = partial_steps(template, position)
         cut = [_cut(x, shorter) for x in xs]
@@ -148,7 +190,9 @@ class Germs:
             names = dict(enumerate(labels))
             return self.run(steps, dict(enumerate(cut)), [output], shorter, names)[output]
         except MoreTerms:
-            return Undefined("too few terms")
+            if itself:  # more of them would not help
+                return Undefined("too few terms")
+            raise
 
     def _by_differences(
         self, template: Any, position: int, xs: list[Series], algebra: Algebra

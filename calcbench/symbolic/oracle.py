@@ -40,7 +40,8 @@ def reference(
     ----------
     function : SymPy expression, Graph, callable or str
         What to differentiate. A Python function is recorded at the point; its arguments are named
-        like its parameters. A text is parsed by calcbench's own grammar.
+        like its parameters, and leaves of nested ones ``w[0]`` or ``w['bias']``. A text is parsed
+        by calcbench's own grammar.
     at : mapping of name to exact number
         Ints, Fractions, exact SymPy numbers, or decimal text such as ``"0.1"`` or ``"1/3"``;
         nested lists or arrays of these for an array. Symbols count by name, whatever their
@@ -79,8 +80,8 @@ def reference(
     there, both sides are expanded in series and compared.
 
     Where the function is defined on one side only, as ``sqrt(x)`` at 0, the derivative is that of
-    this side. Partial derivatives at a kink are given only if the slopes along other lines follow
-    from them.
+    this side. Where it grows without bound to the same side, it is ``oo`` or ``-oo``. Partial
+    derivatives at a kink are given only if the slopes along other lines follow from them.
 
     Examples
     --------

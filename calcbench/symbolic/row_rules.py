@@ -79,6 +79,11 @@ def _heaviside(number: Number, x: Value, at_zero: Value) -> Any:
     return select(positive, number(1.0), below)
 
 
+def _if_then_else(number: Number, condition: Value, a: Value, b: Value) -> Any:
+    both, either = find_primitive("logical_and"), find_primitive("logical_or")
+    return either(both(condition, a), both(find_primitive("logical_not")(condition), b))
+
+
 def _inverse(name: str) -> Rule:
     return lambda number, x: find_primitive("reciprocal")(find_primitive(name)(x))
 
@@ -93,6 +98,7 @@ RULES: dict[str, Rule] = {
     "Not": _row("logical_not"),
     "Piecewise": _piecewise,
     "Heaviside": _heaviside,
+    "ITE": _if_then_else,
     "Abs": _row("abs"),
     "ceiling": _row("ceil"),
     "Mod": _row("remainder"),

@@ -238,6 +238,12 @@ def _xor(s: Steps, *operands: int) -> int:
     return result
 
 
+def _if_then_else(s: Steps, condition: int, a: int, b: int) -> int:
+    """Of truth values; SymPy writes a comparison of a Piecewise so."""
+    held = s.add("and", (condition, a))
+    return s.add("or", (held, s.add("and", (s.add("not", (condition,)), b))))
+
+
 def _heaviside(s: Steps, x: int, at_zero: int) -> int:
     zero, true = s.number(0), s.number(True)
     positive, vanishes = s.add("less", (zero, x)), s.add("equal", (x, zero))
@@ -265,6 +271,7 @@ COMPOSED: dict[str, Callable[..., int]] = {
     "GreaterThan": lambda s, a, b: s.add("less_equal", (b, a)),
     "Unequality": lambda s, a, b: s.add("not", (s.add("equal", (a, b)),)),
     "Xor": _xor,
+    "ITE": _if_then_else,
     "Heaviside": _heaviside,
     "ceiling": lambda s, x: _negated(s, s.add("floor", (_negated(s, x),))),
     "frac": lambda s, x: s.add("add", (x, _negated(s, s.add("floor", (x,))))),

@@ -7,7 +7,7 @@ names what was decided by the side.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from calcbench.symbolic.series import ZERO, Algebra, MoreTerms, NeedsRoot, Serie
 
 
 MOST_ROOTS = 60
-SPARE_TERMS = 3
+SPARE_TERMS = 1
 MOST_SPARE_TERMS = 48
 
 Direction = Mapping[str, int]
@@ -59,9 +59,9 @@ def along(function: Function, direction: Direction, order: int, ctx: Any, budget
         raise DerivativeError(
             f"no derivative {function.shown}: the expression meets {right.reason}"  # type: ignore[union-attr]
         )
-    if len(found) == 2:
-        _compare(found[0], found[1], function, direction, ctx)
+    _compare(found, range(1), function, direction, ctx)
     _compare_value(found[0], function, ctx, budget)
+    _compare(found, range(1, order + 1), function, direction, ctx)
     return found[0]._replace(doubtful=any(side.doubtful for side in found))
 
 
@@ -164,10 +164,14 @@ def _infinite_part(result: Series, n: int, root: int) -> tuple[int, Any] | None:
     return None
 
 
-def _compare(right: Line, left: Line, function: Function, direction: Direction, ctx: Any) -> None:
-    last = len(right.derivatives) - 1
-    for n, (a, b) in enumerate(zip(right.derivatives, left.derivatives, strict=True)):
-        if n < last and ctx.isinf(a) and ctx.isinf(b):
+def _compare(
+    sides: Sequence[Line], orders: Iterable[int], function: Function, direction: Direction, ctx: Any
+) -> None:
+    """The derivatives of these orders must be the same on both sides, where there are two."""
+    right, left = sides[0], sides[-1]
+    for n in orders:
+        a, b = right.derivatives[n], left.derivatives[n]
+        if n + 1 < len(right.derivatives) and ctx.isinf(a) and ctx.isinf(b):
             continue  # a pole: the derivative asked for may still go the same way on both sides
         if not agree(a, b, right.sizes[n] + left.sizes[n], ctx):
             _refuse(n, right, left, function, direction, ctx)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from calcbench.symbolic.calls import call_value, number_value, partial_steps
+from calcbench.symbolic.calls import NoDerivativeError, call_value, number_value, partial_steps
 from calcbench.symbolic.scalar_steps import Budget, Step, Steps
 from calcbench.symbolic.smooth_steps import EAGER, LAZY, Terms, local_partials
 
@@ -131,7 +131,10 @@ def _call_partial(
     """SymPy's derivative at the values; its size needs derivatives once more, and no further."""
     if not sized:
         return None
-    steps, output = partial_steps(template, position)
+    try:
+        steps, output = partial_steps(template, position)
+    except NoDerivativeError:  # an error only where it is asked for
+        return None
     values = values_of(steps, dict(enumerate(xs)), ctx, [output], budget, sized=False)
     return values.found[output]  # type: ignore[no-any-return]
 
