@@ -336,8 +336,11 @@ def test_branches_of_programs():
     assert int(cb.reference(sides, {"x": -2})) == -1
     with pytest.raises(cb.DerivativeError, match=r"jumps, being 3\.0 at the point and 1\.0 next"):
         cb.reference(jump, {"x": 1})
-    with pytest.raises(cb.DerivativeError, match="another branch on one side"):
-        cb.reference(sides, {"x": 0})
+    at_their_ends = ((sides, 0), (cb.trace(sides, 0.0), 0), (cb.trace(isolated, 1.0), 1))
+    for asked, point in at_their_ends:
+        with pytest.raises(cb.DerivativeError, match="another branch on one side"):
+            cb.reference(asked, {"x": point})
+    assert int(cb.reference(cb.trace(isolated, 2.0), {"x": 2})) == 4
 
 
 KINKED_PROGRAMS = [

@@ -42,9 +42,10 @@ def graph_source(
     writer = StepWriter(Steps(budget=budget))
     names = [entry_names(n, x.shape) for n, x in zip(graph.input_names, arrays, strict=False)]
     inputs = [input_entries(n, writer) for n in names]
-    outputs, tests = _graph_outputs(graph, arrays, inputs, captured, writer)
+    parts = arrays, inputs, writer
+    outputs, tests = _graph_outputs(graph, captured, *parts, apart=isolated is not None)
     if isolated is not None:
-        true, _ = _graph_outputs(isolated.graph, arrays, inputs, _captured(isolated), writer)
+        true, _ = _graph_outputs(isolated.graph, _captured(isolated), *parts, apart=True)
         condition, always = writer.steps.add("and", tests), writer.number(True)
         outputs = [
             writer.steps.add("piecewise", (a, condition, b, always))
@@ -68,12 +69,13 @@ def graph_source(
 
 def _graph_outputs(
     graph: Graph,
+    captured: Sequence[Any],
     arrays: Sequence[np.ndarray],
     inputs: Sequence[np.ndarray],
-    captured: Sequence[Any],
     writer: StepWriter,
+    apart: bool,
 ) -> tuple[list[int], list[int]]:
-    """The entries of the outputs, guarded by the branches taken, and the equality tests apart."""
+    """The entries of the outputs, guarded by the branches taken; equality tests maybe `apart`."""
     floats = [_as_floats(x, graph, k) for k, x in enumerate(arrays)]
     with np.errstate(all="ignore"):
         concrete = graph.run([*floats, *captured], numpy_meaning)
@@ -83,7 +85,7 @@ def _graph_outputs(
     tests: list[int] = []
     held: list[int] = []
     for position, guard in enumerate(graph.guards):
-        kept = tests if _is_equality(graph, guard.node) else held
+        kept = tests if apart and _is_equality(graph, guard.node) else held
         kept.append(_guard(graph, position, found, writer.steps))
     if held:
         condition = writer.steps.add("and", held)
