@@ -322,6 +322,33 @@ def test_intervals_contain_the_value(name):
     assert inside >= 5
 
 
+INTERVALS_OF_TWO = {
+    "atan2(x, y)": mpmath.atan2,
+    "max(x, y)": max,
+    "min(x, y)": min,
+    "x^y": mpmath.power,
+    "x^7/y": lambda v, w: v**7 / w,
+    "x^-3 - y": lambda v, w: v**-3 - w,
+}
+
+
+@pytest.mark.parametrize("text", INTERVALS_OF_TWO)
+def test_intervals_of_two_arguments_contain_the_value(text, rng):
+    inside, tree = 0, tree_of(read_syntax(text))
+    for _ in range(60):
+        point = {n: Fraction(round(rng.uniform(-5, 5) * 10**9), 10**9) for n in "xy"}
+        try:
+            found = Intervals(25).value(tree, point)
+        except NoValue:
+            continue
+        with mpmath.workdps(60):
+            numbers = [mpmath.mpf(v.numerator) / v.denominator for v in point.values()]
+            exact = INTERVALS_OF_TWO[text](*numbers)
+            assert mpmath.mpf(found.a) <= exact <= mpmath.mpf(found.b)
+        inside += 1
+    assert inside >= 15
+
+
 NO_VALUE = ["1/(x-x)", "log(-x)", "sqrt(-x)", "(-x)^0.5", "asin(x+1)", "acosh(x-5)", "0^-1",
             "exp(exp(exp(exp(9*x))))", "sign(x-x)", "10^300*10^300", "lgamma(-x)", "x^1e200",
             "cbrt(x-x)", "atan2(x, -1)*log(0)"]  # fmt: skip
@@ -360,6 +387,9 @@ ANSWERS = [
     ("d/dx 3", "1", "differs"),
     ("d/dx sqrt(-1 - x^2)", "1", "undecided"),
     ("d/dx sin(10^200*x)", "0", "undecided"),
+    ("(10^200 + x) - 10^200", "2*x", "undecided"),
+    ("(10^20 + x) - 10^20", "2*x", "differs"),
+    ("(10^20 + x) - 10^20", "x", "equal"),
     ("d/dx x*log(x)", "log(x) + 1 + 0*sqrt(x - 100)", "undecided"),
 ]
 

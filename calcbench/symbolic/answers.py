@@ -195,9 +195,13 @@ class _Comparison:
         return None
 
     def _narrow(self, intervals: Intervals, gap: Any, sizes: Any, largest: Any) -> bool:
-        """Whether a gap around 0 is small beside the values, or as rounding beside the parts."""
+        """Whether a gap around 0 is small beside the values, or as rounding beside the parts.
+
+        Where the values cancel, the gap is below 1e-90 of the largest part, and below 1e-60.
+        """
         close = intervals.iv.mpf(CLOSE)
-        return bool(gap.delta <= (close * (sizes + close**0.5 * largest)).b)
+        rounding = min((close**0.5 * largest).b, intervals.iv.mpf(1))
+        return bool(gap.delta <= (close * (sizes + rounding)).b)
 
     def _one_sided(self, point: Point, pair: list[Any]) -> None:
         if pair[1] is None and pair[0] is not None:
