@@ -19,6 +19,7 @@ from calcbench.graph.tracing import Trace, is_static
 from calcbench.lanes import LaneProgram, Points
 from calcbench.lower.cuda_arrays import is_on_device, on_host
 from calcbench.lower.engines import Options
+from calcbench.lower.rooms import room_for
 from calcbench.programs import result_tree
 
 
@@ -202,7 +203,7 @@ class _Call:
         first = self.used[0]
         if len(self.used) == 1:
             return self._placed(first.results)
-        joined = [np.empty((self.count, *r.shape[1:]), r.dtype) for r in first.results]
+        joined = [room_for((self.count, *r.shape[1:]), r.dtype) for r in first.results]
         for use in self.used:
             self._check_alike(first, use)
             for whole, part in zip(joined, use.results, strict=True):

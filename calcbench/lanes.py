@@ -17,6 +17,7 @@ from calcbench.lower.cuda_points import PointProgram, prepare_cuda_points
 from calcbench.lower.engines import Options, Runner, check_runnable
 from calcbench.lower.fused import FusedProgram, arena_bytes
 from calcbench.lower.memory import check_budget
+from calcbench.lower.rooms import room_for
 from calcbench.lower.workers import run_ranges, split
 
 
@@ -81,7 +82,7 @@ class LaneProgram:
     def results(self, count: int) -> list[np.ndarray]:
         """Room for the results of `count` points."""
         kinds = [self.graph.types[i] for i in self.graph.outputs]
-        return [np.empty((count, *k.shape), k.dtype) for k in kinds]
+        return [room_for((count, *k.shape), k.dtype) for k in kinds]
 
     def run(self, points: Points) -> tuple[Sequence[np.ndarray], np.ndarray]:
         """The results of all points, and for each whether it takes the recorded path."""

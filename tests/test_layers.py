@@ -43,7 +43,7 @@ forward_mode/onesided
 lower/elementary
 lower/circles lower/powers
 lower/arena lower/branching lower/error_functions lower/contractions lower/reductions
-lower/blocked_products lower/indexing lower/access lower/limits
+lower/blocked_products lower/indexing lower/access lower/limits lower/rooms
 lower/memory lower/texts lower/pulling lower/targets lower/costs
 lower/bodies lower/node_kinds lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups

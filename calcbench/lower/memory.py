@@ -10,6 +10,7 @@ from typing import overload
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import Lifetime
 from calcbench.lower.limits import bytes_left
+from calcbench.lower.rooms import forget_idle
 
 
 LARGE = 1 << 26  # bytes; asking how much memory is free takes 20 to 150 microseconds
@@ -109,7 +110,11 @@ def _largest(held: Sequence[Lifetime], graph: Graph) -> str:
 def check_free(plan: MemoryPlan, graph: Graph) -> None:
     """A MemoryError before a run of `LARGE` bytes or more, if fewer are free than it needs."""
     if plan.peak >= LARGE:
-        check_budget(plan, free_bytes(), graph)
+        free = free_bytes()
+        if free is not None and plan.peak > free:
+            forget_idle()
+            free = free_bytes()
+        check_budget(plan, free, graph)
 
 
 def free_bytes() -> int | None:
