@@ -11,12 +11,11 @@ from typing import Any
 from calcbench.graph.arraytype import DTypeError
 from calcbench.symbolic.derivation import check_variable, scalar_text, variables_of
 from calcbench.symbolic.grammar import Parsed
-from calcbench.symbolic.intervals import Intervals, Known
+from calcbench.symbolic.intervals import Intervals, Known, NoValue
 from calcbench.symbolic.parse_errors import ParseError
 from calcbench.symbolic.sampling import Point, format_point, random_points, value_or_none
 from calcbench.symbolic.scalar_rules import derived
-from calcbench.symbolic.scalar_trees import Tree, syntax_of, tree_of
-from calcbench.symbolic.syntax_text import format_syntax
+from calcbench.symbolic.scalar_trees import Tree, format_tree, tree_of
 from calcbench.symbolic.tokens import NAME, check_text
 
 
@@ -43,7 +42,7 @@ class AnswerCheck:
     values : tuple of str
         The expected value, that of the answer there, and their difference.
     note : str
-        Where one has a value and the other has none, or why nothing was decided.
+        Where the answer has no value, or why nothing was decided.
     """
 
     verdict: str
@@ -92,8 +91,9 @@ def check_answer(question: str | tuple[str, str], answer: str, /, **shapes: str)
     Notes
     -----
     Both expressions are enclosed in intervals at random rational points, at first with 40 and then
-    with 120 digits. Intervals that do not meet prove a difference. Points at which one of them has
-    no real value are passed over; if none is left, nothing is decided.
+    with 120 digits. Intervals that do not meet prove a difference. Points at which the question,
+    its derivative or the answer has no real value are passed over; if none is left, nothing is
+    decided.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def check_answer(question: str | tuple[str, str], answer: str, /, **shapes: str)
         check_variable(asked, variable)
         names = list(dict.fromkeys([*names, variable]))
         expected = derived(expected, variable)
-    comparison = _Comparison(expected, tree_of(given.syntax))
+    comparison = _Comparison(tree_of(asked.syntax), expected, tree_of(given.syntax))
     return comparison.run(names, f"{text}\n{answer}")
 
 
@@ -138,9 +138,9 @@ def read_question(question: Any) -> tuple[str, str | None]:
 
     The expression keeps its place in the text, with blanks before it, so that errors point there.
     """
-    if isinstance(question, tuple):
-        if len(question) != 2:
-            raise DTypeError(f"a question is (text, variable), got {len(question)} entries")
+    if isinstance(question, tuple | list):
+        if len(question) != 2 or not isinstance(question[1], str):
+            raise DTypeError(f"a question is (text, variable) or a text, got {question!r}")
         return check_text(question[0], "question"), question[1]
     text = check_text(question, "question")
     if match := LEIBNIZ.match(text):
@@ -158,12 +158,11 @@ def read_question(question: Any) -> tuple[str, str | None]:
 class _Comparison:
     """Two expressions, and what was found about them so far."""
 
-    def __init__(self, expected: Tree, given: Tree) -> None:
-        self.expected, self.given = expected, given
+    def __init__(self, question: Tree, expected: Tree, given: Tree) -> None:
+        self.question, self.expected, self.given = question, expected, given
         self.contexts = [Intervals(digits) for digits in DIGITS]
         self.compared = 0
-        self.only_expected: Point | None = None
-        self.only_given: Point | None = None
+        self.without_answer: Point | None = None
         self.unclear = False
 
     def run(self, names: list[str], seed: str) -> AnswerCheck:
@@ -180,15 +179,20 @@ class _Comparison:
         """The two values at a point where they differ for certain."""
         for intervals in self.contexts:
             known: Known = {}
-            pair = [value_or_none(intervals, t, point, known) for t in (self.expected, self.given)]
-            if pair[0] is None or pair[1] is None:
-                self._one_sided(point, pair)
+            question, *pair = (
+                value_or_none(intervals, tree, point, known)
+                for tree in (self.question, self.expected, self.given)
+            )
+            if question is None or pair[0] is None:
+                return None
+            if pair[1] is None:
+                self.without_answer = self.without_answer or point
                 return None
             gap = pair[0] - pair[1]
             if 0 not in gap:
                 mp = intervals.mp
                 return tuple(mp.nstr(mp.mpf(v.mid), 17) for v in (*pair, gap))
-        largest = max(abs(found).b for found in known.values())
+        largest = max(abs(found).b for found in known.values() if not isinstance(found, NoValue))
         narrow = self._narrow(intervals, gap, abs(pair[0]) + abs(pair[1]), largest)
         self.compared += narrow
         self.unclear |= not narrow
@@ -203,24 +207,16 @@ class _Comparison:
         rounding = min((close**0.5 * largest).b, intervals.iv.mpf(1))
         return bool(gap.delta <= (close * (sizes + rounding)).b)
 
-    def _one_sided(self, point: Point, pair: list[Any]) -> None:
-        if pair[1] is None and pair[0] is not None:
-            self.only_expected = self.only_expected or point
-        if pair[0] is None and pair[1] is not None:
-            self.only_given = self.only_given or point
-
     def _result(
         self, verdict: str, point: Mapping[str, Fraction], values: tuple[str, ...]
     ) -> AnswerCheck:
-        text = format_syntax(syntax_of(self.expected))
+        text = format_tree(self.expected)
         return AnswerCheck(verdict, text, self.compared, point, values, self._note(verdict))
 
     def _note(self, verdict: str) -> str:
-        if self.only_expected is not None:
-            return f"the answer has no real value at {format_point(self.only_expected)}"
-        if self.only_given is not None:
-            return f"only the answer has a real value at {format_point(self.only_given)}"
+        if self.without_answer is not None:
+            return f"the answer has no real value at {format_point(self.without_answer)}"
         if verdict == "undecided":
             unclear = "the values could not be told apart nor shown equal to 60 digits"
-            return unclear if self.unclear else "no random point was found at which both are real"
+            return unclear if self.unclear else "at no random point is the question real"
         return ""

@@ -16,10 +16,9 @@ from calcbench.symbolic.intervals import Intervals, Known
 from calcbench.symbolic.rules import ARITHMETIC, Rule
 from calcbench.symbolic.sampling import Point, format_point, random_points, value_or_none
 from calcbench.symbolic.scalar_rules import derived, next_step
-from calcbench.symbolic.scalar_trees import Tree, pending, syntax_of, tree_of
+from calcbench.symbolic.scalar_trees import Tree, Written, format_tree, pending, syntax_of, tree_of
 from calcbench.symbolic.sizes import Sizes
 from calcbench.symbolic.syntax import read_syntax
-from calcbench.symbolic.syntax_text import format_latex, format_syntax
 from calcbench.symbolic.tidying import tidied
 
 
@@ -49,7 +48,7 @@ class Step:
 
     def latex(self) -> str:
         """The expression after the step as LaTeX."""
-        return format_latex(syntax_of(self.tree))
+        return format_tree(self.tree, in_latex=True)
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Derivation:
         return self.steps[-1].text
 
     def __str__(self) -> str:
-        lines = [format_syntax(syntax_of(self.tree))]
+        lines = [format_tree(self.tree)]
         width = min(max(len(step.text) for step in self.steps), 60)
         for step in self.steps:
             says = f"{step.rule.name}: {step.rule.statement}"
@@ -92,7 +91,7 @@ class Derivation:
 
     def latex(self) -> str:
         """An ``align*`` environment with the rule beside each step."""
-        lines = [format_latex(syntax_of(self.tree))]
+        lines = [format_tree(self.tree, in_latex=True)]
         lines += [rf"&= {s.latex()} && \text{{{s.rule.name}: }} {s.rule.latex}" for s in self.steps]
         body = " \\\\\n".join(lines)
         return f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
@@ -163,6 +162,7 @@ class _Confirmation:
 
     def __init__(self, question: Tree, variable: str, parsed: Parsed) -> None:
         self.intervals = Intervals(DIGITS)
+        self.written: Written = {}
         self.points: list[tuple[Point, Any, Any, Known]] = []
         asked = pending(question, variable)
         for point in random_points(variables_of(parsed, variable), parsed.text, ATTEMPTS):
@@ -181,7 +181,7 @@ class _Confirmation:
             if found is not None:
                 self._compare(rule, point, found, slope, abs(value))
                 points += 1
-        return Step(rule, format_syntax(syntax_of(tree)), points, tree)
+        return Step(rule, format_tree(tree, self.written), points, tree)
 
     def _compare(self, rule: Rule, point: Point, found: Any, slope: Any, size: Any) -> None:
         tolerance = self.intervals.iv.mpf(TOLERANCE)
@@ -245,7 +245,7 @@ class TextDerivative:
 
     def latex(self) -> str:
         """The derivative as LaTeX."""
-        return format_latex(syntax_of(self.tree))
+        return format_tree(self.tree, in_latex=True)
 
 
 def diff(text: str, wrt: str, /, **shapes: str) -> TextDerivative:
@@ -283,7 +283,7 @@ def diff(text: str, wrt: str, /, **shapes: str) -> TextDerivative:
     parsed = scalar_text(text, shapes)
     check_variable(parsed, wrt)
     tree = derived(tree_of(parsed.syntax), wrt)
-    printed = format_syntax(syntax_of(tree))
+    printed = format_tree(tree)
     return TextDerivative(printed, _graph(printed, tree, parsed.declarations), tree)
 
 

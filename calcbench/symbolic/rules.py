@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from calcbench.symbolic.scalar_trees import Tree, substituted, syntax_of, tree_of
+from calcbench.symbolic.scalar_trees import Tree, format_tree, substituted, tree_of
 from calcbench.symbolic.syntax import read_syntax
-from calcbench.symbolic.syntax_text import format_latex, format_syntax
 
 
 class Rule(NamedTuple):
@@ -108,9 +107,9 @@ def function_rule(name: str, chained: bool) -> Rule:
 def _statements(name: str, argument: Tree, inner: str) -> tuple[str, str]:
     """What the rule says, in text and LaTeX."""
     outer = substituted(DERIVATIVE_TREES[name], "u", argument)
-    sides = [syntax_of(Tree("call", name, (argument,))), syntax_of(outer)]
+    sides = [Tree("call", name, (argument,)), outer]
     brackets = ("({})", r"\left({}\right)") if inner else ("{}", "{}")
-    texts, typeset = [format_syntax(s) for s in sides], [format_latex(s) for s in sides]
+    texts, typeset = ([format_tree(s, in_latex=latex) for s in sides] for latex in (False, True))
     return (
         f"{texts[0]}' = {brackets[0].format(texts[1])}{inner}",
         f"{typeset[0]}' = {brackets[1].format(typeset[1])}{inner}",

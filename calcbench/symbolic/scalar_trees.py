@@ -8,6 +8,7 @@ from typing import NamedTuple
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.symbolic.listed_functions import SPELLINGS, find_listed
 from calcbench.symbolic.syntax import Syntax, Term
+from calcbench.symbolic.syntax_text import Piece, latex_piece, text_piece
 
 
 LARGEST_TREE = 200  # parts
@@ -86,6 +87,23 @@ def syntax_of(tree: Tree) -> Syntax:
 
     visit(tree)
     return tuple(terms)
+
+
+Written = dict[int, Piece]  # id of a part to its text
+
+
+def format_tree(tree: Tree, known: Written | None = None, in_latex: bool = False) -> str:
+    """The tree as text, or as LaTeX; `known` keeps the texts of parts while the trees live."""
+    known = {} if known is None else known
+    write = latex_piece if in_latex else text_piece
+
+    def visit(part: Tree) -> Piece:
+        found = known.get(id(part))
+        if found is None:
+            found = known[id(part)] = write(part.kind, part.text, list(map(visit, part.parts)))
+        return found
+
+    return visit(tree).text
 
 
 # --- construction ----------------------------------------------------------------------------

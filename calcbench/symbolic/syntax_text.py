@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from calcbench.symbolic.syntax import POWER, PRECEDENCE, SIGN, SUM, Syntax, Term
+from calcbench.symbolic.syntax import POWER, PRECEDENCE, SIGN, SUM, Syntax
 
 
 ATOM = POWER + 1
@@ -27,7 +27,7 @@ def format_syntax(syntax: Syntax) -> str:
     >>> format_syntax(read_syntax("((a*b))*(c+d)^(2)"))
     'a*b*(c + d)^2'
     """
-    return _written(syntax, _term_text, "({})")
+    return _written(syntax, text_piece)
 
 
 def format_latex(syntax: Syntax) -> str:
@@ -39,15 +39,13 @@ def format_latex(syntax: Syntax) -> str:
     >>> print(format_latex(read_syntax("sin(a)^2/(b+1)")))
     \frac{\sin\left(a\right)^{2}}{b + 1}
     """
-    return _written(syntax, _term_latex, r"\left({}\right)")
+    return _written(syntax, latex_piece)
 
 
-def _written(
-    syntax: Syntax, write: Callable[[Term, list[Piece], str], Piece], brackets: str
-) -> str:
+def _written(syntax: Syntax, write: Callable[[str, str, list[Piece]], Piece]) -> str:
     pieces: list[Piece] = []
     for term in syntax:
-        pieces.append(write(term, [pieces[i] for i in term.operands], brackets))
+        pieces.append(write(term.kind, term.text, [pieces[i] for i in term.operands]))
     return pieces[-1].text
 
 
@@ -58,18 +56,20 @@ def _at_least(piece: Piece, precedence: int, brackets: str) -> str:
 # --- text ------------------------------------------------------------------------------------
 
 
-def _term_text(term: Term, pieces: list[Piece], brackets: str) -> Piece:
-    if term.kind == "derivative":
-        return Piece(f"d/d{term.text}[{pieces[0].text}]")
-    if term.kind == "call":
-        return Piece(f"{term.text}({', '.join(p.text for p in pieces)})")
-    if term.kind == "transpose":
+def text_piece(kind: str, text: str, pieces: list[Piece]) -> Piece:
+    """The text of one term, from those of its operands."""
+    brackets = "({})"
+    if kind == "derivative":
+        return Piece(f"d/d{text}[{pieces[0].text}]")
+    if kind == "call":
+        return Piece(f"{text}({', '.join(p.text for p in pieces)})")
+    if kind == "transpose":
         return Piece(f"{_at_least(pieces[0], ATOM, brackets)}'")
-    if term.kind == "sign":
+    if kind == "sign":
         return Piece(f"-{_at_least(pieces[0], SIGN, brackets)}", SIGN)
-    if term.kind == "operator":
-        return _operator_text(term.text, pieces, brackets)
-    return Piece(term.text)
+    if kind == "operator":
+        return _operator_text(text, pieces, brackets)
+    return Piece(text)
 
 
 def _operator_text(symbol: str, pieces: list[Piece], brackets: str) -> Piece:
@@ -114,19 +114,21 @@ def latex_name(name: str) -> str:
     return rf"{main}_{{{index.replace('_', ',')}}}" if index else main
 
 
-def _term_latex(term: Term, pieces: list[Piece], brackets: str) -> Piece:
-    if term.kind == "derivative":
-        by = latex_name(term.text)
+def latex_piece(kind: str, text: str, pieces: list[Piece]) -> Piece:
+    """The LaTeX of one term, from that of its operands."""
+    brackets = r"\left({}\right)"
+    if kind == "derivative":
+        by = latex_name(text)
         return Piece(rf"\frac{{d}}{{d{by}}}\left[{pieces[0].text}\right]")
-    if term.kind == "call":
-        return Piece(_call_latex(term.text, [p.text for p in pieces]))
-    if term.kind == "transpose":
+    if kind == "call":
+        return Piece(_call_latex(text, [p.text for p in pieces]))
+    if kind == "transpose":
         return Piece(rf"{_at_least(pieces[0], ATOM, brackets)}^{{\top}}", POWER)
-    if term.kind == "sign":
+    if kind == "sign":
         return Piece(f"-{_at_least(pieces[0], SIGN, brackets)}", SIGN)
-    if term.kind == "operator":
-        return _operator_latex(term.text, pieces, brackets)
-    return Piece(term.text if term.kind == "number" else latex_name(term.text))
+    if kind == "operator":
+        return _operator_latex(text, pieces, brackets)
+    return Piece(text if kind == "number" else latex_name(text))
 
 
 def _call_latex(name: str, arguments: list[str]) -> str:
