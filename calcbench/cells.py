@@ -30,6 +30,7 @@ def _explore(search: Search, recording: Recording) -> None:
     stack = [Branch((), _whole_space(search))]
     while stack:
         branch = _widened(search, stack.pop())
+        search.waiting = len(stack)
         choices = Choices(search, recording.graph, branch)
         directions = np.eye(search.columns, search.point.size)
         try:
@@ -47,7 +48,8 @@ def _explore(search: Search, recording: Recording) -> None:
         stack += choices.siblings
         tangent = np.zeros(search.columns) if state.tangent is None else state.tangent
         search.pieces.append(Piece(float(state.value), tangent, choices.cone))
-        _check_budget(search, len(stack))
+        search.waiting = len(stack)
+        search.check_budget()
 
 
 def _whole_space(search: Search) -> Cone:
@@ -78,12 +80,3 @@ def _look_beside(search: Search, cone: Cone, recording: Recording, node: int) ->
                 f"the other side of {recording.graph.place(node)} could not be recorded next to "
                 "this point; write the branch with np.where"
             )
-
-
-def _check_budget(search: Search, waiting: int) -> None:
-    if len(search.pieces) + waiting > search.budget:
-        raise DerivativeError(
-            f"the function has {len(search.questions)} ties at this point, which make more than "
-            f"budget={search.budget} pieces ({len(search.pieces)} looked at, {waiting} waiting); "
-            "raise budget=..., or use cb.directional or cb.lexicographic, which need one sweep"
-        )

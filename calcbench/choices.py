@@ -48,12 +48,25 @@ class Search:
     pieces: list[Piece] = field(default_factory=list)
     recordings: list[Recording] = field(default_factory=list)
     questions: set[tuple[int, int]] = field(default_factory=set)
+    steps: list[str] = field(default_factory=list)
+    waiting: int = 0
     missed: bool = False
 
     @property
     def columns(self) -> int:
         """One per number of the point, then one per norm that vanishes there."""
         return self.point.size + len(self.norms)
+
+    def check_budget(self, found: int = 0) -> None:
+        """An error if the pieces looked at, and those that wait, are more than the budget."""
+        waiting = self.waiting + found
+        if len(self.pieces) + waiting > self.budget:
+            raise DerivativeError(
+                f"the function has at least {len(self.questions)} ties at this point, which make "
+                f"more than budget={self.budget} pieces ({len(self.pieces)} looked at, {waiting} "
+                "waiting); raise budget=..., or use cb.directional or cb.lexicographic, which need "
+                "one sweep"
+            )
 
 
 class Widened(Exception):
@@ -98,6 +111,8 @@ class Choices:
         if groups is None:
             return None
         self.search.questions.add((question.node, question.names[0].entry))
+        if question.discrete:
+            self.search.steps.append(self.graph.place(question.node))
         allowed = [g for g in groups if not self._contradicted(question, g)]
         chosen = allowed[0] if len(allowed) == 1 else allowed[self._choice(question, rows, allowed)]
         self._remember(question, chosen)
@@ -125,15 +140,18 @@ class Choices:
         if self.position < len(self.given):
             self.position += 1
             return self.given[self.position - 1]
-        cones = [self._cone(question, rows, groups, i) for i in range(len(groups))]
-        possible = [(i, cone) for i, cone in enumerate(cones) if cone is not None]
+        possible: list[Branch] = []
+        for i in range(len(groups)):
+            cone = self._cone(question, rows, groups, i)
+            if cone is not None:
+                possible.append(Branch((*self.given, i), cone))
+                self.search.check_budget(len(possible) + len(self.siblings) - 1)
         if not possible:
             raise DeadEnd
-        self.siblings += [Branch((*self.given, i), cone) for i, cone in possible[1:]]
-        first, self.cone = possible[0]
-        self.given = (*self.given, first)
+        self.siblings += possible[1:]
+        self.given, self.cone = possible[0]
         self.position += 1
-        return first
+        return self.given[-1]
 
     def _cone(
         self, question: Question, rows: np.ndarray, groups: list[list[int]], taken: int

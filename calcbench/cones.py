@@ -95,7 +95,7 @@ class Cone(NamedTuple):
         every = np.vstack([self.rows, rows])
         flags = np.r_[self.exact, np.full(len(rows), exact)]
         if self.inner and not np.any(rows[:, size:]):
-            for direction in (self.witness, _mirrored(self.witness, rows)):
+            for direction in (self.witness, _mirrored(self.witness, rows), _middle(every)):
                 if _is_clear(every, direction):
                     return Cone(every, flags, True, direction)
         inside = interior_point(_known(every, size)) if self.inner else None
@@ -119,6 +119,13 @@ def _mirrored(direction: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return direction
     flipped: np.ndarray = direction - 2 * (rows[0] @ direction) / (rows[0] @ rows[0]) * rows[0]
     return flipped
+
+
+def _middle(rows: np.ndarray) -> np.ndarray:
+    """The sum of the rows, each scaled to length 1: inside of a wide cone."""
+    lengths = np.linalg.norm(rows, axis=1)
+    middle: np.ndarray = np.sum(rows[lengths > 0] / lengths[lengths > 0, None], axis=0)
+    return middle
 
 
 def _is_vanishing(rows: np.ndarray, size: int) -> np.ndarray:

@@ -176,7 +176,7 @@ def kink_report(f: Callable[..., Any], x: Any, *, budget: int = 1024) -> KinkRep
     point = Point(f, (x,))
     runs = {name: _gradient(point, rules) for name, rules in FRAMEWORKS.items()}
     gradients = {name: gradient for name, (gradient, _) in runs.items()}
-    gradients["calcbench"] = grad(f)(x)
+    gradients["calcbench"] = grad(f)(point.leaves[0])
     inside = {name: found.contains(gradient) for name, gradient in gradients.items()}
     asked = {name: kinks for name, (_, kinks) in runs.items()}
     return KinkReport(_rows(point, asked), gradients, inside, found)

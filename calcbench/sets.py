@@ -158,14 +158,16 @@ class SubgradientSet:
         """
         if not any(part.images for part in self.parts):
             return nearest_in_hull(self._points, target)
-        elements = [part.center for part in self.parts]
+        elements, before = [part.center for part in self.parts], np.inf
+        size = max(1.0, float(np.max(np.abs(elements))))
         for _ in range(SWEEPS):
             found = nearest_in_hull(np.array(elements), target)
             away = target - found
             highest = max((part.highest(away) for part in self.parts), key=away.dot)
-            if away @ (highest - found) <= 1e-14 * max(1.0, float(np.abs(highest).max())) ** 2:
+            gap, length = away @ (highest - found), float(np.linalg.norm(away))
+            if gap <= 1e-14 * size * max(length, 1e-8 * size) or length >= before:
                 break
-            elements.append(highest)
+            elements, before = [*elements, highest], length
         return found
 
     # --- printing ---

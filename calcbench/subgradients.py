@@ -10,6 +10,7 @@ import numpy as np
 from calcbench.cells import pieces_of
 from calcbench.choices import Piece, Search
 from calcbench.cones import lowest_on
+from calcbench.forward_mode.onesided import named
 from calcbench.forward_mode.points import Point, check_scalar
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.conventions import (
@@ -148,13 +149,14 @@ def _by_sympy(f: Any, x: Any, kind: str) -> Any:
 
 def _check_jump(search: Search) -> None:
     """An error if pieces that meet at the point have different values there."""
-    values = sorted({piece.value for piece in search.pieces})
-    if not values:
+    values = sorted({float(search.point.value()), *(piece.value for piece in search.pieces)})
+    if not search.pieces:
         raise DerivativeError("no piece of the function was found next to this point")
     if not np.allclose(values[0], values, rtol=1e-9, atol=1e-12):
         raise DerivativeError(
-            f"the function jumps at this point: it tends to {values[0]} and to {values[-1]} from "
-            "different sides, so no subdifferential exists there"
+            f"the function jumps at this point: it is {search.point.value()} there, and tends to "
+            f"values from {values[0]} to {values[-1]}, so no subdifferential exists"
+            f"{named(search.steps)}"
         )
 
 

@@ -27,6 +27,8 @@ class Lexicographic:
     undecided : list of int
         Nodes whose truth value no direction decides, where `fallback` was taken: the truth at the
         point for None, the first or the last of what ties.
+    discrete : list of int
+        Nodes at which a condition or a step ties.
     """
 
     def __init__(self, columns: int, eps: float, fallback: int | None = None) -> None:
@@ -34,8 +36,10 @@ class Lexicographic:
         self.eps = eps
         self.fallback = fallback
         self.undecided: list[int] = []
+        self.discrete: list[int] = []
 
     def largest(self, question: Question, rows: np.ndarray) -> np.ndarray | None:
+        self.discrete += [question.node] if question.discrete else []
         left = np.arange(len(rows))
         for column, slack in zip(rows.T, slack_of(rows, self.eps), strict=True):
             left = left[column[left] >= np.max(column[left]) - slack]
@@ -97,7 +101,7 @@ def _swept(point: Point, directions: np.ndarray, fallback: int | None) -> tuple[
 def _tangents(point: Point, directions: np.ndarray) -> np.ndarray:
     """Tangents along directions that come one after another."""
     found, (answers, recording, value) = _swept(point, directions, None)
-    _check_continuous(point, value)
+    _check_continuous(point, value, [recording.graph.place(n) for n in answers.discrete])
     if answers.undecided:
         others = [_swept(point, directions, fallback)[0] for fallback in (0, -1)]
         if not all(np.allclose(found, other, rtol=1e-9, atol=1e-12) for other in others):
@@ -114,18 +118,19 @@ def _tangents(point: Point, directions: np.ndarray) -> np.ndarray:
     return found
 
 
-def _check_continuous(point: Point, value: Any) -> None:
+def _check_continuous(point: Point, value: Any, places: list[str]) -> None:
     """An error if the branch next to the point has another value at it than the function."""
-    graph, inputs = point.here
-    with np.errstate(all="ignore"):
-        here = graph.run(inputs, lambda node, operands: node.row.numpy(
-            *operands, **dict(node.params)
-        ))[graph.outputs[0]]  # fmt: skip
-    if not np.allclose(here, value, rtol=1e-9, atol=1e-12, equal_nan=True):
+    here = point.value()
+    if not np.allclose(here, value, rtol=1e-9, atol=1e-12):
         raise DerivativeError(
             f"the function jumps at this point: it is {here} there, and tends to {value} along "
-            "the direction"
+            f"the direction{named(places)}"
         )
+
+
+def named(places: list[str]) -> str:
+    """The first place where a condition or a step is tied, as the end of a message."""
+    return f" (tied: {places[0]})" if places else ""
 
 
 def _arguments(x: Any) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from calcbench.forward_mode.kink_rules import rule_of
 from calcbench.forward_mode.walking import Answers, State, Walk
 from calcbench.graph.arraytype import DerivativeError, DTypeError, ShapeError
-from calcbench.graph.ir import Graph
+from calcbench.graph.ir import Graph, numpy_meaning
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Arguments, Paths, prepare
 from calcbench.graph.tracing import is_static
@@ -43,13 +43,14 @@ class Point:
 
     def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
         self.paths = Paths(function, lambda graph, wanted: None, cache=False)
-        self.arguments = prepare(tuple(args), {}, range(len(args)), self.paths.roots)
+        arrays = tuple(np.asarray(a) if isinstance(a, list) else a for a in args)
+        self.arguments = prepare(arrays, {}, range(len(args)), self.paths.roots)
         for position in self.arguments.wanted:
             _check_leaf(self.arguments.leaves[position], self.arguments.names[position])
-        if not self.arguments.wanted:
-            raise DerivativeError("a point is made of at least one float array, got none")
         self.leaves = [self.arguments.leaves[p] for p in self.arguments.wanted]
         self.size = sum(int(np.size(leaf)) for leaf in self.leaves)
+        if self.size == 0:
+            raise DerivativeError("a point holds at least one number, got an empty array")
         self.eps = max(float(np.finfo(leaf.dtype).eps) for leaf in self.leaves)
         self.here = self._record(self.arguments)
 
@@ -70,6 +71,12 @@ class Point:
             moved = leaf + STEP * np.maximum(1.0, np.abs(leaf)) * step
             leaves[position] = np.asarray(moved, leaf.dtype)[()]
         return self._record(self.arguments._replace(leaves=leaves))
+
+    def value(self) -> Any:
+        """The result at the point itself."""
+        graph, inputs = self.here
+        with np.errstate(all="ignore"):
+            return graph.run(inputs, numpy_meaning)[graph.outputs[0]]
 
     def parts(self, flat: np.ndarray) -> list[Any]:
         """A vector of all numbers as arrays shaped like the arguments."""
@@ -93,7 +100,8 @@ class Point:
         state = Walk(recording.graph, answers, rule_of).run(recording.inputs, seeds)
         if not np.all(np.isfinite(state.value)):
             raise DerivativeError(
-                f"the function is {state.value} at this point, where a finite value is expected"
+                f"the function is {state.value} at this point, or on a branch next to it, where a "
+                "finite value is expected; use a formula that holds here too, as np.sinc"
             )
         return state
 
