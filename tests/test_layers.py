@@ -33,7 +33,7 @@ graph/numerics graph/summation graph/ufuncs
 graph/numpy_table
 graph/dispatch
 graph/tracing graph/explicit
-graph/serialisation graph/paths
+graph/serialisation graph/paths measure/fitting measure/timing
 forward_mode/walking
 forward_mode/smooth_rules forward_mode/radicands forward_mode/ties
 forward_mode/lane_rules
