@@ -121,6 +121,14 @@ def test_precision_is_raised_until_cancellation_is_over(expression, at, wanted):
         assert_close(found, wanted(point), 39)
 
 
+def test_a_large_size_is_no_failure_once_the_error_is_bounded():
+    """At the first precision 3 digits are right, at the second all: they agree in those."""
+    expression = sp.log(2) / (sp.cos(x) + 1 / x)
+    found = cb.reference(expression, {"x": "1e-15"}, order=2, digits=15)
+    with mpmath.workdps(120):
+        assert_close(found, -2 * mpmath.log(2), 13)
+
+
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_derivative_that_vanishes_identically_is_zero(order):
     expression = (sp.sin(x) ** 2 + sp.cos(x) ** 2) * 3

@@ -79,6 +79,10 @@ def reference(
     but its SymPy column is used. SymPy is not asked about kinks, jumps and removable points:
     there, both sides are expanded in series and compared.
 
+    The working precision is raised until bounds of the errors are small enough. A number that goes
+    on shrinking with the rounding, up to about ``6 * digits + 500`` digits below its largest term,
+    is 0.
+
     Where the function is defined on one side only, as ``sqrt(x)`` at 0, the derivative is that of
     this side. Where it grows without bound to the same side, it is ``oo`` or ``-oo``. Partial
     derivatives at a kink are given only if the slopes along other lines follow from them.

@@ -11,9 +11,11 @@ from mpmath.ctx_mp import MPContext
 from calcbench.graph.arraytype import DerivativeError
 
 
-RUNGS = 7
+RUNGS = 8
 SPARE = 12
+CONFIRMING = 50  # digits more, to see the same again
 MOST_LOST = 5000  # digits lost by cancellation that are made good at most
+MOST_IN_THE_DARK = 1500  # digits more for a number that may be 0
 SAFETY = 10  # bits between a size and a bound of the error
 
 SHRINKING = 20  # digits by which rounding shrinks from a rung to the next, at least
@@ -31,23 +33,23 @@ def settled(compute: Callable[[Any], list[Sized]], digits: int) -> list[Any]:
     """The numbers that `compute` gives at a precision, as SymPy numbers of `digits` digits.
 
     `compute` takes an mpmath context; the size of a number times the rounding unit bounds its
-    error. A rung is believed when these bounds are below ``10**-digits`` of the numbers, which
-    also agree with those of the rung below. What is still doubtful on the last rung must agree;
+    error. A rung is believed when these bounds are below ``10**-digits`` of the numbers, and the
+    rung below agrees to a digit less. What is still doubtful on the last rung must agree;
     or it is 0, if it shrinks with the rounding and is below ``10**-digits`` of its largest term.
     """
     numbers: list[Sized] = []
     working = digits + SPARE
     for rung in range(RUNGS):
         below, numbers = numbers, compute(_context(working))
-        if rung and all(map(_is_sure, numbers, below, [digits] * len(numbers))):
+        bounded = all(_is_bounded(number, digits) for number in numbers)
+        if bounded and rung and all(map(_agree, numbers, below, [digits - 1] * len(numbers))):
+            return [_as_sympy(value, digits) for value, _ in numbers]
+        wanted = _wanted_digits(numbers, digits, working)
+        following = max(natural_rungs(digits)[min(rung, 2)], wanted)
+        if following <= working and not bounded:
             break
-        following = max(natural_rungs(digits)[min(rung, 2)], _wanted_digits(numbers, digits))
-        if rung >= 3 and following <= working:
-            break
-        working = max(following, working)
-    return [
-        _as_sympy(_last(new, old, digits), digits) for new, old in zip(numbers, below, strict=True)
-    ]
+        working = max(following, working + CONFIRMING)
+    return [_as_sympy(_last(a, b, digits), digits) for a, b in zip(numbers, below, strict=True)]
 
 
 def natural_rungs(digits: int) -> tuple[int, int, int]:
@@ -55,23 +57,28 @@ def natural_rungs(digits: int) -> tuple[int, int, int]:
     return digits + digits // 2 + 60, 3 * digits + 200, 6 * digits + 500
 
 
-def _wanted_digits(numbers: list[Sized], digits: int) -> int:
-    """The digits at which the errors will be small enough, judged by the sizes."""
-    wanted = 0
+def _wanted_digits(numbers: list[Sized], digits: int, working: int) -> int:
+    """The digits at which the errors will be small enough, judged by the sizes.
+
+    A number of which no digit is known says only that there are more; and it may be 0.
+    """
+    wanted, most_in_the_dark = 0, 6 * digits + MOST_IN_THE_DARK
     for value, size in numbers:
         if value and value.context.isfinite(value) and value.context.isfinite(size) and size:
             lost = int(value.context.log10(size / abs(value)))
-            wanted = max(wanted, digits + SPARE + lost)
+            dark = lost > working - 3
+            more = digits + SPARE + lost
+            wanted = max(wanted, min(max(more, 2 * working), most_in_the_dark) if dark else more)
     return min(wanted, 6 * digits + MOST_LOST)
 
 
-def _is_sure(new: Sized, old: Sized, digits: int) -> bool:
-    """Whether the bound of the error is small enough, and the rung below agrees."""
-    value, size = new
+def _is_bounded(number: Sized, digits: int) -> bool:
+    """Whether the bound of the error is small enough."""
+    value, size = number
     if not value.context.isfinite(value):
         return False
     error = size * value.context.ldexp(1, SAFETY - value.context.prec)
-    return bool(error <= abs(value) * _unit(value, digits)) and _agree(new, old, digits - 1)
+    return bool(error <= abs(value) * _unit(value, digits))
 
 
 def _context(digits: int) -> Any:
@@ -87,7 +94,7 @@ def _agree(new: Sized, old: Sized, digits: int) -> bool:
         return True
     if not abs(a) < abs(a) * 2:  # infinite
         return False
-    return bool(abs(a - b) <= abs(a) * _unit(a, digits + 1))
+    return bool(abs(a - b) <= abs(a) * _unit(a, digits))
 
 
 def _unit(like: Any, digits: int) -> Any:
