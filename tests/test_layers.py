@@ -39,7 +39,9 @@ forward_mode/smooth_rules forward_mode/radicands forward_mode/ties
 forward_mode/lane_rules
 forward_mode/kink_rules
 forward_mode/points
-forward_mode/onesided
+forward_mode/onesided forward_mode/patterns forward_mode/colouring
+forward_mode/pattern_rules forward_mode/compression
+forward_mode/sparsity
 lower/elementary
 lower/circles lower/powers
 lower/arena lower/branching lower/error_functions lower/contractions lower/reductions
@@ -92,7 +94,8 @@ symbolic/declarations symbolic/forms symbolic/constants
 symbolic/listed_functions
 symbolic/inference symbolic/graph_writing
 symbolic/grammar symbolic/scalar_trees
-symbolic/rules symbolic/tidying symbolic/intervals
+symbolic/interval_functions symbolic/rules symbolic/tidying
+symbolic/intervals
 symbolic/scalar_rules symbolic/sampling
 symbolic/derivation
 symbolic/answers
@@ -120,7 +123,11 @@ batches shortcuts sweep_points
 sweep_shortcuts
 compiled_graphs
 compilation
-compositions delegation
+compositions delegation measure/operations
+measure/element_counts measure/tables
+measure/row_counts measure/interleaving measure/saving
+measure/counting
+sparse_jacobians
 derivatives jacobians products cones hulls switches scalar_subgradients
 choices sets
 cells
@@ -128,7 +135,7 @@ subgradients
 kink_reporting
 sweeps
 sweep_batches
-cuda_reporting
+cuda_reporting measure/reporting
 verification/calls verification/directions verification/extrapolation verification/report
 verification/diagnosis verification/inputs verification/ladder
 verification/differences verification/observation

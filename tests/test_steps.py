@@ -13,7 +13,8 @@ from hypothesis import given, strategies as st
 
 import calcbench as cb
 from calcbench.symbolic import scalar_rules
-from calcbench.symbolic.intervals import Intervals, NoValue
+from calcbench.symbolic.interval_functions import NoValue
+from calcbench.symbolic.intervals import Intervals
 from calcbench.symbolic.rules import DERIVATIVE_TREES, DERIVATIVES
 from calcbench.symbolic.sampling import random_points
 from calcbench.symbolic.scalar_rules import derived
@@ -472,7 +473,7 @@ def test_texts_are_positional_only():
                                   lambda t: cb.check_answer(t, "x"),
                                   lambda t: cb.check_answer("x", t)])  # fmt: skip
 def test_hostile_texts_are_refused_here_too(call):
-    for text in ATTACKS:
+    for text in ATTACKS[::3]:  # all of them are read in test_attacks
         with pytest.raises((cb.ParseError, cb.DerivativeError)):
             call(text)
 

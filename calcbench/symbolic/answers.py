@@ -11,7 +11,8 @@ from typing import Any
 from calcbench.graph.arraytype import DTypeError
 from calcbench.symbolic.derivation import check_variable, scalar_text, variables_of
 from calcbench.symbolic.grammar import Parsed
-from calcbench.symbolic.intervals import Intervals, Known, NoValue
+from calcbench.symbolic.interval_functions import NoValue
+from calcbench.symbolic.intervals import Intervals, Known
 from calcbench.symbolic.parse_errors import ParseError
 from calcbench.symbolic.sampling import Point, format_point, random_points, value_or_none
 from calcbench.symbolic.scalar_rules import derived
@@ -218,5 +219,9 @@ class _Comparison:
             return f"the answer has no real value at {format_point(self.without_answer)}"
         if verdict == "undecided":
             unclear = "the values could not be told apart nor shown equal to 60 digits"
-            return unclear if self.unclear else "at no random point is the question real"
+            return (
+                unclear
+                if self.unclear
+                else "at no random point have the question and its derivative a real value"
+            )
         return ""

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from calcbench.symbolic.intervals import Intervals, Known, NoValue
+from calcbench.symbolic.interval_functions import NoValue
+from calcbench.symbolic.intervals import Intervals, Known
 from calcbench.symbolic.scalar_trees import Tree
 
 
