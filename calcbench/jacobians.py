@@ -15,6 +15,7 @@ from calcbench.graph.batching import batched
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Paths
 from calcbench.programs import Argnums, Session, argument_tree, begin, inlined, result_tree
+from calcbench.sparse_jacobians import SparseDerivative
 
 
 Function = Callable[..., Any]
@@ -28,6 +29,7 @@ def jacobian(
     kink: str | None = None,
     cache: bool = True,
     engine: str = "numpy",
+    sparse: bool = False,
 ) -> Function:
     """The Jacobian, in numerator layout: shape out.shape + in.shape.
 
@@ -37,16 +39,29 @@ def jacobian(
         As in `grad`; the result may have any shape.
     mode : {"auto", "forward", "reverse"}
         One sweep per input entry, or one per output entry; auto takes the fewer.
+    sparse : bool
+        Whether blocks are ``scipy.sparse.csr_array`` matrices, whose rows are the entries of the
+        result and whose columns those of the argument, flattened in C order. Columns (or rows)
+        that no row (column) shares are computed in one sweep. What is stored is what may be
+        nonzero on the path taken, whatever the numbers.
 
     Returns
     -------
     callable
-        Called like `function`; returns one block per result and argument, nested alike.
+        Called like `function`; returns one block per result and argument, nested alike. If
+        sparse, its ``plan(*args)`` tells the pattern, the groups and the number of sweeps.
 
     Raises
     ------
     DerivativeError, DTypeError, TraceError
-        If the function cannot be differentiated, or the mode is unknown.
+        If the function cannot be differentiated, the mode is unknown, or a sparse Jacobian is
+        asked for that is not sparse, or inside another derivative.
+
+    Notes
+    -----
+    The pattern comes from sets of indices that go through the graph (Griewank & Walther 2008,
+    section 7.1), the groups from a greedy colouring of columns that meet in a row (Curtis, Powell &
+    Reid 1974). Both are kept with the recorded path.
 
     Examples
     --------
@@ -55,9 +70,14 @@ def jacobian(
     >>> cb.jacobian(lambda x: x**2)(np.array([1.0, 2.0]))
     array([[2., 0.],
            [0., 4.]])
+    >>> differences = cb.jacobian(np.diff, sparse=True)
+    >>> differences(np.zeros(1000)).nnz, differences.plan(np.zeros(1000)).sweeps
+    (1998, 2)
     """
     if mode not in ("auto", "forward", "reverse"):
         raise DerivativeError(f"mode must be 'auto', 'forward' or 'reverse', got {mode!r}")
+    if sparse:
+        return SparseDerivative(function, mode, argnums, kink, cache, engine)
     paths = Paths(function, lambda graph, wrt: jacobian_program(graph, wrt, mode), cache=cache)
 
     @wraps(function, updated=())
@@ -126,6 +146,7 @@ def hessian(
     kink: str | None = None,
     cache: bool = True,
     engine: str = "numpy",
+    sparse: bool = False,
 ) -> Function:
     """The matrix of second derivatives of a scalar function, forward over reverse.
 
@@ -133,17 +154,25 @@ def hessian(
     ----------
     function, argnums, kink, cache, engine
         As in `grad`.
+    sparse : bool
+        Whether blocks are ``scipy.sparse.csr_array`` matrices, as from `jacobian`. Of the entries
+        (i, j) and (j, i) one is computed, and stands for both.
 
     Returns
     -------
     callable
         Called like `function`; returns shape in.shape + in.shape; a tuple of tuples of blocks if
-        `argnums` is a tuple.
+        `argnums` is a tuple. If sparse, its ``plan(*args)`` tells the number of sweeps.
 
     Raises
     ------
     DerivativeError, DTypeError, TraceError
-        As in `grad`.
+        As in `grad`, and as in `jacobian` if sparse.
+
+    Notes
+    -----
+    A sparse Hessian takes one product with a vector for each colour of a star colouring of its
+    pattern (Coleman & Moré 1984), which is that of the gradient's graph.
 
     Examples
     --------
@@ -152,7 +181,12 @@ def hessian(
     >>> cb.hessian(lambda x: x[0] * x[1] ** 2)(np.array([1.0, 2.0]))
     array([[0., 4.],
            [4., 2.]])
+    >>> chain = cb.hessian(lambda x: np.sum(x[1:] * x[:-1] ** 2), sparse=True)
+    >>> chain(np.ones(1000)).shape, chain.plan(np.ones(1000)).sweeps
+    ((1000, 1000), 3)
     """
+    if sparse:
+        return SparseDerivative(function, "symmetric", argnums, kink, cache, engine)
     paths = Paths(function, hessian_product, cache=cache)
 
     @wraps(function, updated=())
