@@ -26,7 +26,10 @@ _EXPORTS = {
     "as_graph": "calcbench.graph.explicit",
     "check_answer": "calcbench.symbolic.answers",
     "check_chain": "calcbench.symbolic.chains",
+    "compare_modes": "calcbench.workbench",
     "compile": "calcbench.compilation",
+    "cond": "calcbench.graph.control",
+    "cost": "calcbench.measure.reporting",
     "cuda_report": "calcbench.cuda_reporting",
     "derivative": "calcbench.derivatives",
     "derivative_shape": "calcbench.symbolic.layouts",
@@ -60,6 +63,7 @@ _EXPORTS = {
     "matrix_diff": "calcbench.symbolic.matrices.calculus",
     "reverse_sweep": "calcbench.sweeps",
     "shape_table": "calcbench.symbolic.layouts",
+    "scan": "calcbench.graph.control",
     "sigmoid": "calcbench.functions",
     "softmax": "calcbench.functions",
     "softplus": "calcbench.functions",
@@ -72,6 +76,7 @@ _EXPORTS = {
     "verify": "calcbench.verification.check",
     "vjp": "calcbench.products",
     "vjp_graph": "calcbench.reverse_mode.pullback",
+    "while_loop": "calcbench.graph.control",
 }
 _MODULES = ("subgradients", "testing")
 

@@ -21,7 +21,9 @@ graph/ir graph/comparison graph/linalg graph/products
 graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting graph/lifetimes
-graph/linearisation
+graph/linearisation graph/control_bodies
+graph/control_scans graph/control_choices
+graph/control_loops
 forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
 graph/batching
 graph/keys graph/matrix_functions graph/reductions graph/shaping
