@@ -39,6 +39,7 @@ _EXPORTS = {
     "directional": "calcbench.forward_mode.onesided",
     "erf": "calcbench.functions",
     "erfc": "calcbench.functions",
+    "explain_mode": "calcbench.measure.choosing",
     "forward_sweep": "calcbench.sweeps",
     "from_sympy": "calcbench.symbolic.expressions",
     "grad": "calcbench.derivatives",

@@ -138,6 +138,8 @@ kink_reporting
 sweeps
 sweep_batches
 cuda_reporting measure/reporting
+measure/mode_records
+workbench
 verification/calls verification/directions verification/extrapolation verification/report
 verification/diagnosis verification/inputs verification/ladder
 verification/differences verification/observation

@@ -52,7 +52,11 @@ def seconds(value: float) -> str:
     return f"{value / 1e-9:.3g} ns"
 
 
-def time_calls(calls: Mapping[str, Callable[[], Any]], budget: float = 2.0) -> dict[str, Timing]:
+def time_calls(
+    calls: Mapping[str, Callable[[], Any]],
+    budget: float = 2.0,
+    firsts: Mapping[str, float] | None = None,
+) -> dict[str, Timing]:
     """Time alternatives in turns: A B C, A B C, ...
 
     Parameters
@@ -61,6 +65,8 @@ def time_calls(calls: Mapping[str, Callable[[], Any]], budget: float = 2.0) -> d
         Each is called without arguments.
     budget : float
         Seconds after which no further round begins, once there are five.
+    firsts : mapping of str to float, optional
+        Seconds of first calls that were made before, as to check results.
 
     Returns
     -------
@@ -72,7 +78,8 @@ def time_calls(calls: Mapping[str, Callable[[], Any]], budget: float = 2.0) -> d
     >>> timings["sum"].median > 0
     True
     """
-    firsts = {name: _elapsed(call, 1) for name, call in calls.items()}
+    firsts = dict(firsts or {})
+    firsts |= {name: elapsed(call) for name, call in calls.items() if name not in firsts}
     repeats = {name: _repeats(call) for name, call in calls.items()}
     taken: dict[str, list[float]] = {name: [] for name in calls}
     start = perf_counter()
@@ -80,11 +87,12 @@ def time_calls(calls: Mapping[str, Callable[[], Any]], budget: float = 2.0) -> d
         if done >= FEWEST and perf_counter() - start > budget:
             break
         for name, call in calls.items():
-            taken[name].append(_elapsed(call, repeats[name]))
+            taken[name].append(elapsed(call, repeats[name]))
     return {name: _timing(firsts[name], values) for name, values in taken.items()}
 
 
-def _elapsed(call: Callable[[], Any], repeats: int) -> float:
+def elapsed(call: Callable[[], Any], repeats: int = 1) -> float:
+    """Seconds per call of so many in a row."""
     start = perf_counter()
     for _ in range(repeats):
         call()
@@ -93,7 +101,7 @@ def _elapsed(call: Callable[[], Any], repeats: int) -> float:
 
 def _repeats(call: Callable[[], Any]) -> int:
     """How often a call is made for one sample; a call that was made before counts."""
-    once = min(_elapsed(call, 1), _elapsed(call, 1))
+    once = min(elapsed(call), elapsed(call))
     return max(1, int(SHORTEST / max(once, 1e-9)))
 
 
