@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -27,11 +27,12 @@ from calcbench.graph.checker import check_graph
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Builder, Graph, numpy_meaning, reachable
 from calcbench.graph.trees import leaves_of
-from calcbench.measure import row_counts
+from calcbench.measure import predicting, row_counts
 from calcbench.measure.counting import count_graph
 from calcbench.measure.element_counts import entry_operations
 from calcbench.measure.interleaving import interleaved
 from calcbench.measure.operations import Operations
+from calcbench.measure.predicting import Sweeps
 from calcbench.measure.row_counts import count_row
 from calcbench.reverse_mode.pullback import vjp_graph
 
@@ -556,7 +557,7 @@ BAD: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
     (None, (), {}, GraphError, "got NoneType"),
     (NAMED, (), {}, ShapeError, r"f64\[n\].*sizes that are numbers"),
     (SINE, (1.0,), {}, GraphError, r"pass it alone"),
-    (SINE, (), {"argnums": 0}, GraphError, r"pass it alone"),
+    (SINE, (), {"argnums": 0}, GraphError, r"pass it alone, without argnums=0"),
     (np.sin, (3,), {"argnums": 0}, DTypeError, "carry no tangent"),
     (np.sin, (1.0,), {"argnums": 1}, DerivativeError, "1 positional arguments"),
     (np.sin, (1.0,), {"argnums": ()}, DerivativeError, "argnums is empty"),
@@ -571,3 +572,115 @@ BAD: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
 def test_bad_input(function: Any, arguments: Any, options: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         cb.cost(function, *arguments, **options)
+
+
+# --- which mode ----------------------------------------------------------------------------------
+
+FACTOR = 2.0  # how far a prediction may be from the count of the real transform
+
+
+def real_operations(graph: Graph, wanted: Sequence[int], mode: str) -> int:
+    """Of a Jacobian: the transformed graph, of which what depends on seeds runs once a sweep."""
+    transformed = {"forward": jvp_graph, "reverse": vjp_graph}[mode](graph, wanted)
+    seeds = transformed.inputs[len(graph.inputs) :]
+    sweeps = sum(transformed.types[i].size for i in seeds)
+    counts = [n.operations.total for n in count_graph(transformed).nodes]
+    depends = [
+        not set(reachable(transformed.nodes, [i])).isdisjoint(seeds) for i in range(len(counts))
+    ]
+    return sum(c * (sweeps if d else 1) for c, d in zip(counts, depends, strict=True))
+
+
+def check_choice(graph: Graph, wanted: tuple[int, ...]) -> str:
+    found = cb.explain_mode(graph)
+    real = {mode: real_operations(graph, wanted, mode) for mode in ("forward", "reverse")}
+    predicted = {"forward": found.forward_total, "reverse": found.reverse_total}
+    for mode in real:
+        assert real[mode] / FACTOR <= predicted[mode] <= real[mode] * FACTOR, (real, predicted)
+    fewer, more = sorted(real.values())
+    if more > fewer * FACTOR**2:
+        assert real[found.mode] == fewer
+    return found.mode
+
+
+@each_case(SMALL_CASES)
+def test_predictions_are_near_the_counts_of_the_transforms(case: Case) -> None:
+    graph = cb.trace(case.function, *case.arguments)
+    floats = tuple(p for p, i in enumerate(graph.inputs) if graph.types[i].is_float)
+    if all(graph.types[i].is_float for i in graph.outputs):
+        check_choice(graph, floats)
+
+
+def layers(*widths: int) -> Any:
+    weights = [RNG.normal(size=pair) for pair in zip(widths[1:], widths, strict=False)]
+
+    def network(x: Any) -> Any:
+        for w in weights:
+            x = np.tanh(w @ x)
+        return x
+
+    return network
+
+
+@pytest.mark.parametrize(
+    ("widths", "mode"),
+    [((40, 8, 3), "reverse"), ((3, 8, 40), "forward"), ((40, 1), "reverse"), ((1, 40), "forward")],
+)
+def test_wide_and_tall_problems(widths: tuple[int, ...], mode: str) -> None:
+    found = cb.explain_mode(layers(*widths), np.ones(widths[0]))
+    assert (found.n, found.m) == (widths[0], widths[-1])
+    assert found.mode == mode
+    assert str(found).startswith(f"{mode} mode, with ")
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 30])
+def test_square_problems(n: int) -> None:
+    graph = cb.trace(lambda x: np.sin(x) * x[::-1], ONES(n))
+    check_choice(graph, (0,))
+
+
+def test_counts_decide_and_not_shapes_alone() -> None:
+    """n > m, and yet n forward sweeps are cheaper: reverse pads every entry to the whole array."""
+    graph = cb.trace(lambda x: np.stack([x[i] * x[i + 1] for i in range(len(x) - 1)]), ONES(12))
+    found = cb.explain_mode(graph)
+    assert (found.n, found.m, found.mode) == (12, 11, "forward")
+    assert real_operations(graph, (0,), "forward") < real_operations(graph, (0,), "reverse")
+    check_choice(graph, (0,))
+
+
+def test_a_chain_in_closed_form() -> None:
+    found = cb.explain_mode(lambda x: chain(x, 9), 1.0)
+    assert found.forward == found.reverse == Sweeps(once=18, each=9)
+    assert found.mode == "forward"
+    assert str(found) == (
+        "forward mode, with 1.00 times fewer operations: n = 1 forward sweeps take 18 + 1 * 9 = 27,"
+        " m = 1 reverse sweeps 18 + 1 * 9 = 27 operations (predicted row by row)."
+    )
+
+
+def test_neither_transform_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def noted(transform: Any) -> Any:
+        return lambda graph, wrt: sizes.append(len(graph)) or transform(graph, wrt)
+
+    monkeypatch.setattr(predicting, "MODES", tuple(map(noted, predicting.MODES)))
+    cb.explain_mode(lambda x: chain(x, 300), 1.0)
+    assert sizes == [2, 2]  # the sine alone, once a mode
+
+
+BAD_CHOICES: list[tuple[Any, tuple[Any, ...], type[Exception], str]] = [
+    (1.0, (), GraphError, r"explain_mode takes a function or a Graph, got float"),
+    (SINE, (1.0,), GraphError, r"pass it alone, as in explain_mode\(graph\), without the 1 arg"),
+    (NAMED, (), ShapeError, "sizes that are numbers"),
+    (np.sin, (3,), DTypeError, "carry no tangent"),
+    (np.sin, (), DerivativeError, "0 positional arguments"),
+    (np.argmax, (ONES(3),), DerivativeError, r"needs float arguments and results, got \(.*i64"),
+    (cb.trace(np.argmax, ONES(3)), (), DerivativeError, "float"),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments", "error", "message"), BAD_CHOICES)
+def test_bad_input_of_explain_mode(function: Any, arguments: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        cb.explain_mode(function, *arguments)

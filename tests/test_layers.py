@@ -36,6 +36,8 @@ graph/numpy_table
 graph/dispatch
 graph/tracing graph/explicit
 graph/serialisation graph/paths measure/fitting measure/timing
+graph/control_functions
+graph/control
 forward_mode/walking
 forward_mode/smooth_rules forward_mode/radicands forward_mode/ties
 forward_mode/lane_rules
@@ -125,10 +127,12 @@ batches shortcuts sweep_points
 sweep_shortcuts
 compiled_graphs
 compilation
-compositions delegation measure/operations
+measure/operations
 measure/element_counts measure/tables
 measure/row_counts measure/interleaving measure/saving
 measure/counting
+measure/predicting measure/recording
+compositions delegation
 sparse_jacobians
 derivatives jacobians products cones hulls switches scalar_subgradients
 choices sets
@@ -137,7 +141,7 @@ subgradients
 kink_reporting
 sweeps
 sweep_batches
-cuda_reporting measure/reporting
+cuda_reporting measure/reporting measure/choosing
 measure/mode_records
 workbench
 verification/calls verification/directions verification/extrapolation verification/report

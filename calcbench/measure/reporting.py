@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from calcbench.compositions import recorded
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import GraphError
 from calcbench.graph.ir import Graph
-from calcbench.graph.paths import Arguments, Paths, prepare, type_of
-from calcbench.graph.rewriting import simplify
-from calcbench.graph.tracing import is_static
 from calcbench.measure.counting import GraphCost, count_graph
 from calcbench.measure.interleaving import interleaved
+from calcbench.measure.recording import recorded_graph
 from calcbench.measure.saving import SavedValue, saved_values
 from calcbench.measure.tables import aligned, counts_in_row, heading
-from calcbench.programs import Argnums, arguments_of, float_outputs
+from calcbench.programs import Argnums, float_outputs
 from calcbench.reverse_mode.pullback import vjp_graph
 
 
@@ -159,7 +156,11 @@ def cost(function: Callable[..., Any] | Graph, *args: Any, argnums: Argnums | No
     >>> found.vjp.operations.multiply, found.saved_bytes
     (9, 48)
     """
-    graph, wanted = _recorded(function, args, argnums)
+    if isinstance(function, Graph) and argnums is not None:
+        raise GraphError(
+            f"all float inputs of a graph are differentiated: pass it alone, without {argnums=}"
+        )
+    graph, wanted = recorded_graph("cost", function, args, argnums)
     plain = count_graph(graph)
     without = _without_derivative(graph, wanted)
     if without:
@@ -176,47 +177,3 @@ def _without_derivative(graph: Graph, wanted: tuple[int, ...]) -> str:
     if not any(float_outputs(graph)):
         return "no result holds floats, so there is no derivative"
     return ""
-
-
-class Recorded(NamedTuple):
-    """A graph and the positions of its inputs that are differentiated."""
-
-    graph: Graph
-    wanted: tuple[int, ...]
-
-
-def _recorded(function: Any, args: tuple[Any, ...], argnums: Argnums | None) -> Recorded:
-    if isinstance(function, Graph):
-        return _given(function, args, argnums)
-    if not callable(function):
-        raise GraphError(
-            f"cost takes a function or a Graph, got {type(function).__name__} {function!r:.60}; "
-            "pass the function itself and then its arguments, as in cost(f, x), not cost(f(x))"
-        )
-    paths = Paths(function, recorded)
-    arguments = _arguments(paths, args, argnums)
-    graph = simplify(paths.trace(arguments).graph)
-    return Recorded(graph, paths.positions(arguments))
-
-
-def _given(graph: Graph, args: tuple[Any, ...], argnums: Argnums | None) -> Recorded:
-    if args or argnums is not None:
-        raise GraphError(
-            f"a graph knows its types ({graph.signature}) and all its float inputs are "
-            f"differentiated: pass it alone, without the {len(args)} arguments or argnums"
-        )
-    floats = tuple(p for p, i in enumerate(graph.inputs) if graph.types[i].is_float)
-    return Recorded(simplify(graph), floats)
-
-
-def _arguments(paths: Paths, args: tuple[Any, ...], argnums: Argnums | None) -> Arguments:
-    """A call's arguments; by default those leaves are differentiated that hold floats."""
-    if argnums is not None:
-        return arguments_of(paths, args, {}, argnums)
-    arguments = prepare(args, {}, (), paths.roots)
-    floats = [
-        i
-        for i, leaf in enumerate(arguments.leaves)
-        if not is_static(leaf) and type_of(leaf)[1].kind == "f"
-    ]
-    return arguments._replace(wanted=tuple(floats))
