@@ -52,6 +52,7 @@ SMOOTH = [  # (expression, the same in mpmath, point, order)
     (sp.airyai(x) * sp.airybi(x), lambda t: m.airyai(t) * m.airybi(t), "0.9", 3),
     (sp.LambertW(x), m.lambertw, "0.5", 4),
     (sp.expint(2, x), lambda t: m.expint(2, t), "0.7", 3),
+    (sp.erf2(x, 1 - x), lambda t: m.erf(1 - t) - m.erf(t), "0.3", 3),
     (sp.Ei(x) + sp.li(x), lambda t: m.ei(t) + m.li(t), "2.5", 2),
     (sp.elliptic_k(x), m.ellipk, "0.3", 3),
     (sp.elliptic_e(x), m.ellipe, "0.3", 2),
@@ -423,6 +424,7 @@ EXACT = [
     (3, 3), (Fraction(1, 3), R(1, 3)), (R(2, 7), R(2, 7)), ("0.1", R(1, 10)),
     ("-2.5e-3", R(-1, 400)), ("1/3", R(1, 3)), (0.5, R(1, 2)), (0.1, R(0.1)),
     (np.float32(0.1), R(float(np.float32(0.1)))),
+    ("+.5", R(1, 2)), ("-3.", -3), ("-1.5e2/7", R(-150, 7)),
     (np.int64(4), 4), (sp.pi, sp.pi), (sp.Float("0.5"), R(1, 2)), ("1e400", R(10) ** 400),
 ]  # fmt: skip
 
@@ -478,6 +480,7 @@ BAD_CALLS = [
     ({"digits": 0}, "digits is a whole number from 1 to 10000"),
     ({"digits": 10_001}, "from 1 to 10000"),
     ({"seconds": 0}, "seconds is a positive number"),
+    ({"seconds": "5"}, "seconds is a positive number"),
     ({"wrt": "q"}, "wrt names 'q'"),
     ({"wrt": []}, "wrt must name inputs"),
     ({"wrt": ["x", "x"]}, "each once"),
@@ -515,6 +518,20 @@ def test_several_outputs_nested_arguments_and_captures():
     assert int(second["model['b']"]) == 8
     with pytest.raises(cb.GraphError, match="name the parameters up to"):
         cb.reference(lambda u=1.0, w=2.0: u * w, {"w": 1})
+
+
+def test_a_text_of_more_digits_than_python_reads_at_once():
+    assert cb.reference(x / R(10) ** 5000, {"x": "9" * 5000}, order=0, digits=20) == sp.Float(1, 20)
+
+
+def test_arrays_without_entries():
+    assert cb.reference(lambda w: np.sum(w**2), {"w": []}).shape == (0,)
+    assert cb.reference(lambda w: w[:0], {"w": [1, 2]}).shape == (0, 2)
+
+
+def test_errors_show_points_of_any_size():
+    with pytest.raises(cb.DerivativeError, match=r"x = -1\.0e\+9999"):
+        cb.reference(sp.sqrt(x), {"x": "-1e9999"})
 
 
 # --- limits ---------------------------------------------------------------------------------------

@@ -107,13 +107,14 @@ def reference(
             f"{MOST_PARTIALS} are computed: name fewer inputs in wrt="
         )
     numbers = _numbers(source, indices, order, digits, budget)
+    count = len(indices)
     tables = [
-        dict(zip(indices, numbers[k : k + len(indices)], strict=True))
-        for k in range(0, len(numbers), max(len(indices), 1))
+        dict(zip(indices, numbers[k * count : (k + 1) * count], strict=True))
+        for k in range(len(source.outputs))
     ]
-    return source.arrange(
-        [_arranged(source, table, names, order, single) for table in tables], names, order, single
-    )
+    blocks = [_arranged(source, table, names, order, single) for table in tables]
+    pattern = _arranged(source, dict.fromkeys(indices), names, order, single)
+    return source.arrange(blocks, pattern)
 
 
 def _check(order: int, digits: int, seconds: float) -> None:
@@ -122,7 +123,7 @@ def _check(order: int, digits: int, seconds: float) -> None:
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or not low <= value <= high:
             raise DerivativeError(f"{name} is a whole number from {low} to {high}, got {value!r}")
-    if not seconds > 0:
+    if not isinstance(seconds, int | float) or not seconds > 0:
         raise DerivativeError(f"seconds is a positive number, got {seconds!r}")
 
 

@@ -59,9 +59,22 @@ def _from_text(text: str, name: str) -> Any:
             f'{name} is the text {text!r:.60}; a number is written like "0.1", "-2.5e-3" or "1/3"'
         )
     top, _, bottom = text.strip().partition("/")
-    if bottom and int(bottom) == 0:
+    divisor = _whole(bottom or "1")
+    if divisor == 0:
         raise DTypeError(f"{name} is {text!r:.60}, a division by zero")
-    return exact_number(Fraction(top) / int(bottom or 1), name)
+    mantissa, _, exponent = top.lower().partition("e")
+    before, _, after = mantissa.lstrip("+-").partition(".")
+    number = Fraction(_whole(before + after) * (-1) ** mantissa.startswith("-"), divisor)
+    return exact_number(number * Fraction(10) ** (int(exponent or 0) - len(after)), name)
+
+
+def _whole(digits: str) -> int:
+    """An int of any length: Python reads at most 4300 digits at once."""
+    value = 0
+    for start in range(0, len(digits), 4000):
+        part = digits[start : start + 4000]
+        value = value * 10 ** len(part) + int(part)
+    return value
 
 
 def exact_array(value: Any, name: str) -> np.ndarray:

@@ -255,6 +255,11 @@ def _remainder(s: Steps, a: int, b: int) -> int:
     return s.add("add", (a, _negated(s, s.add("mul", (b, whole)))))
 
 
+def _erf_between(s: Steps, a: int, b: int) -> int:
+    erf = _function_of("erf")
+    return s.add("add", (erf(s, b), _negated(s, erf(s, a))))
+
+
 def _ratio(top: str, bottom: str) -> Callable[[Steps, int], int]:
     """A quotient of two functions: an expansion at a zero of the denominator is a division."""
     over, under = _function_of(top), _function_of(bottom)
@@ -276,6 +281,7 @@ COMPOSED: dict[str, Callable[..., int]] = {
     "ceiling": lambda s, x: _negated(s, s.add("floor", (_negated(s, x),))),
     "frac": lambda s, x: s.add("add", (x, _negated(s, s.add("floor", (x,))))),
     "Mod": _remainder,
+    "erf2": _erf_between,
     "re": lambda s, x: x,
     "conjugate": lambda s, x: x,
     "im": lambda s, x: s.number(0),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import mpmath
 import numpy as np
 import sympy as sp
 
@@ -37,31 +38,31 @@ class Source:
         more = ", ..." if len(self.point) > 6 else ""
         return f"at {', '.join(parts)}{more}"
 
-    def arrange(self, blocks: list[Any], names: list[str], order: int, single: bool) -> Any:
-        """The blocks of scalar outputs as arrays of output shape in front of input shapes."""
+    def arrange(self, blocks: list[Any], pattern: Any) -> Any:
+        """The blocks of scalar outputs as arrays of output shape in front of input shapes.
+
+        `pattern` is a block, for outputs without entries.
+        """
         results, start = [], 0
         for shape in self.shapes:
             count = int(np.prod(shape))
-            results.append(_stacked(blocks[start : start + count], shape, names, self, order))
+            results.append(_stacked(blocks[start : start + count], shape, pattern))
             start += count
         return tuple(results) if self.several else results[0]
 
 
 def _short(x: Any) -> str:
-    text = str(x)
-    return text if len(text) <= 20 else str(sp.Float(x, 8))
+    """A few digits of a long fraction; str of an int of over 4300 digits is an error of Python."""
+    if not isinstance(x, sp.Rational) or max(abs(int(x.p)), int(x.q)) < 10**12:
+        return str(x)
+    return str(mpmath.nstr(mpmath.mpf(int(x.p)) / int(x.q), 8))
 
 
-def _stacked(
-    blocks: list[Any], shape: tuple[int, ...], names: list[str], source: Source, order: int
-) -> Any:
-    if blocks and isinstance(blocks[0], dict):
-        return {
-            name: _stacked([b[name] for b in blocks], shape, names, source, order)
-            for name in blocks[0]
-        }
-    inner = np.shape(blocks[0]) if blocks else ()
-    result = np.empty((*shape, *inner), dtype=object)
+def _stacked(blocks: list[Any], shape: tuple[int, ...], pattern: Any) -> Any:
+    if isinstance(pattern, dict):
+        parts = {name: [block[name] for block in blocks] for name in pattern}
+        return {name: _stacked(parts[name], shape, pattern[name]) for name in pattern}
+    result = np.empty((*shape, *np.shape(pattern)), dtype=object)
     for at, block in zip(np.ndindex(shape), blocks, strict=True):
         result[at] = block
     return result if result.ndim else result[()]
