@@ -14,7 +14,7 @@ import pytest
 # none of its own line. The `__init__.py` of a folder is called after it. New files go in here.
 LAYERS = """
 graph/arraytype graph/conventions graph/environment graph/kernels graph/trees
-forward_mode/accumulation reverse_mode/accumulation
+forward_mode/accumulation reverse_mode/accumulation reverse_mode/schedules
 graph/nodes graph/origins graph/primitive
 graph/activity graph/printing graph/structural graph/diagonals
 graph/ir graph/comparison graph/linalg graph/products

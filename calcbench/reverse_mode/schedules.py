@@ -1,0 +1,124 @@
+"""Which states of a chain to store and which to compute again: binomial checkpointing.
+
+A chain of l steps is reversed with s stored states. With r the least number for which
+C(s + r, s) >= l, no step is computed more than r times before its own reversal, and r l - C(s + r,
+s + 1) steps in all is the least that is possible (Griewank & Walther 2000, "Algorithm 799: revolve",
+theorem 1). A split is optimal exactly if its two parts keep the numbers r - 1 and r, which leaves a
+range of places; the first of it is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import comb
+from typing import NamedTuple
+
+from calcbench.graph.arraytype import CalcbenchError
+
+
+class ScheduleError(CalcbenchError, ValueError):
+    """A number of steps or slots for which there is no schedule."""
+
+
+class Action(NamedTuple):
+    """One thing to do.
+
+    Attributes
+    ----------
+    kind : {"restore", "advance", "store", "reverse"}
+        Read the state before step `start` from `slot`; compute steps `start` to `stop` - 1; write
+        the state before step `start` to `slot`; reverse step `start`, whose state is at hand.
+    start, stop, slot : int
+    """
+
+    kind: str
+    start: int
+    stop: int
+    slot: int
+
+
+def repetitions(steps: int, slots: int) -> int:
+    """How often a step is computed at most before it is reversed.
+
+    Examples
+    --------
+    >>> repetitions(10, 3)
+    2
+    """
+    _check(steps, slots)
+    r = 0
+    while comb(slots + r, slots) < steps:
+        r += 1
+    return r
+
+
+def fewest_advances(steps: int, slots: int) -> int:
+    """Steps that are computed in all, beside those of the reversals themselves.
+
+    Examples
+    --------
+    >>> fewest_advances(10, 3), fewest_advances(10, 10)
+    (15, 9)
+    """
+    r = repetitions(steps, slots)
+    return r * steps - comb(slots + r, slots + 1)
+
+
+def binomial_schedule(steps: int, slots: int) -> Iterator[Action]:
+    """The actions that reverse a chain with the fewest steps computed again.
+
+    Parameters
+    ----------
+    steps : int
+        The length of the chain.
+    slots : int
+        How many states may be stored at once, the first among them, which is in slot 0 before.
+
+    Yields
+    ------
+    Action
+        Steps are reversed from the last to the first.
+
+    Raises
+    ------
+    ScheduleError
+        If a number is not positive.
+
+    Examples
+    --------
+    >>> [(a.kind, a.start, a.stop) for a in binomial_schedule(2, 1)][:3]
+    [('advance', 0, 1), ('reverse', 1, 2), ('restore', 0, 0)]
+    """
+    _check(steps, slots)
+    pending = [
+        (0, steps, 0, True)
+    ]  # part, the slot of its first state, and whether that is at hand
+    while pending:
+        start, stop, slot, at_hand = pending.pop()
+        if not at_hand:
+            yield Action("restore", start, start, slot)
+        if stop - start == 1:
+            yield Action("reverse", start, stop, slot)
+            continue
+        middle = start + _split(stop - start, slots - slot)
+        yield Action("advance", start, middle, slot)
+        pending.append((start, middle, slot, False))
+        if slot + 1 < slots:
+            yield Action("store", middle, middle, slot + 1)
+            pending.append((middle, stop, slot + 1, True))
+        else:
+            yield Action("reverse", middle, stop, slot)
+
+
+def _split(steps: int, slots: int) -> int:
+    """How many steps to advance before the next state is stored."""
+    if slots == 1:
+        return steps - 1
+    r = repetitions(steps, slots)
+    return max(comb(slots + r - 2, slots) if r > 1 else 1, steps - comb(slots - 1 + r, r))
+
+
+def _check(steps: int, slots: int) -> None:
+    for what, number in (("steps", steps), ("slots", slots)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ScheduleError(f"{what} is a whole number from 1, got {number!r}")
