@@ -56,3 +56,18 @@ def test_matrix_calculus_prints_textbook_answers_with_their_certificates():
     assert "numerator   (1, n) xᵀ (A + Aᵀ)" in text
     assert "position 1: the inner sizes n and m" in text
     assert "return (A.T @ np.exp(A @ x)) / (np.ones(m) @ np.exp(A @ x))" in text
+
+
+def test_subgradients_are_sets_and_a_framework_outside_is_named():
+    text = output_of("04_subgradients.py")
+    for line in (
+        "relu at 0:              [0, 1]",
+        "relu(x) - relu(-x) at 0: {1}",
+        "a norm at 0:            ball(center=[0., 0.], radius=1)",
+        "(0.3, -1) is in the set: True (1.2, 0): False",
+        "one-sided slope: -2.0",
+        "0.650584339469878394625782857094",
+    ):
+        assert line in text.splitlines()
+    assert re.search(r"TensorFlow +2\. +no", text)
+    assert "product rule" in text

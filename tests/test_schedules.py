@@ -1,4 +1,4 @@
-"""Binomial schedules: executed on a chain, optimal by dynamic programming and by the closed form."""
+"""Binomial schedules: run on a chain, optimal by dynamic programming and by the closed form."""
 
 from functools import cache
 
@@ -62,7 +62,7 @@ def test_a_schedule_reverses_the_chain_with_the_fewest_steps(steps, slots):
 
 def test_a_million_steps_with_few_slots():
     count = 1_000_000
-    for slots, times in ((10, 13), (100, 4), (1000, 3)):
+    for slots, times in ((10, 13), (1000, 3)):
         assert repetitions(count, slots) == times
         total = sum(
             a.stop - a.start for a in binomial_schedule(count, slots) if a.kind == "advance"
