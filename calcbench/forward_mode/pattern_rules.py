@@ -35,15 +35,15 @@ class Reach(NamedTuple):
     params: dict[str, Any]
     kinds: list[ArrayType]
     kind: ArrayType
-    patterns: list[Pattern]
+    patterns: list[Any]
     deciding: Any
 
 
-def _entrywise(at: Reach) -> Pattern:
+def _entrywise(at: Reach) -> Any:
     return union(at.patterns)
 
 
-def _chosen(at: Reach) -> Pattern:
+def _chosen(at: Reach) -> Any:
     """Both branches, unless the choice depends on constants alone."""
     _, taken, other = at.patterns
     if at.deciding is None:
@@ -72,7 +72,7 @@ def _joined(at: Reach) -> Pattern:
     sizes = [int(kind.size) for kind in at.kinds]
     starts = np.cumsum([1, *sizes[:-1]]).tolist()
     numbers = [numbered(kind.shape, start) for kind, start in zip(at.kinds, starts, strict=True)]
-    width = next(p.shape[1] for p in at.patterns if p is not None)
+    width = next(p.width for p in at.patterns if p is not None)
     return rows_at(stacked(at.patterns, sizes, width), at.node.row.numpy(*numbers, **at.params))
 
 
@@ -87,7 +87,7 @@ def _reduced(at: Reach) -> Pattern:
     return collected(at.patterns[0], groups, int(at.kind.size))
 
 
-def _accumulated(at: Reach) -> Pattern:
+def _accumulated(at: Reach) -> Any:
     """All entries up to each one, in steps twice as long every time (Hillis & Steele 1986)."""
     axis, pattern, step = at.params["axis"], at.patterns[0], 1
     numbers = np.moveaxis(numbered(at.kind.shape), axis, 0)
@@ -106,7 +106,7 @@ def _permuted(at: Reach) -> Pattern:
     return rows_at(collected(at.patterns[0], groups, count), groups + 1)
 
 
-def _contracted(at: Reach) -> Pattern:
+def _contracted(at: Reach) -> Any:
     """Of a product of matrices: a whole row of the first and a whole column of the second."""
     first, second = at.kinds
     a, b = at.patterns
@@ -160,7 +160,7 @@ MATRIX_ROWS = (
     "adjugate adjugate_tangent cholesky det eigenvectors eigvalsh full_rank gap_quotient inv "
     "logabsdet pinv qr_q qr_r singular_values singular_vectors solve"
 )
-RULES: dict[str, Callable[[Reach], Pattern]] = {
+RULES: dict[str, Callable[[Reach], Any]] = {
     **dict.fromkeys(MATRIX_ROWS.split(), _whole_matrices),
     **dict.fromkeys(["max", "min", "prod", "sum"], _reduced),
     **dict.fromkeys(["cumprod", "cumsum"], _accumulated),
@@ -173,7 +173,7 @@ RULES: dict[str, Callable[[Reach], Pattern]] = {
 }
 
 
-def rule_of(node: Node) -> Callable[[Reach], Pattern]:
+def rule_of(node: Node) -> Callable[[Reach], Any]:
     """A row that stands nowhere is taken to mix everything, which is never too little."""
     if node.row.name in RULES:
         return RULES[node.row.name]

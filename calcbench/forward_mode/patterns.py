@@ -1,60 +1,98 @@
-"""Patterns: which entries of a value depend on which inputs, as sparse matrices of booleans.
+"""Patterns: which entries of a value depend on which inputs, as rows of sorted column numbers.
 
-A pattern has a row for each entry of a value and a column for each entry of the wanted inputs, its
-indices sorted; None stands for a value that depends on none. Everything works on whole arrays.
+Rows belong to the entries of a value, columns to the entries of the wanted inputs; None stands for
+a value that depends on none. Large patterns are united and multiplied by SciPy, all rows at once; a
+single row, of which programs of scalars have thousands, is only an array.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from calcbench.graph.arraytype import DerivativeError
 
 
-Pattern = Any  # scipy.sparse.csr_array of booleans, or None
 MOST_ENTRIES = 100_000_000  # of one pattern: half a gigabyte
 
 
-def csr(indices: np.ndarray, starts: np.ndarray, shape: tuple[int, int]) -> Pattern:
-    from scipy.sparse import csr_array
+class Pattern(NamedTuple):
+    """Row i holds the columns ``indices[starts[i]:starts[i + 1]]``, in order."""
 
-    return csr_array((np.ones(len(indices), bool), indices, starts), shape=shape)
+    starts: np.ndarray
+    indices: np.ndarray
+    width: int
+
+    @property
+    def height(self) -> int:
+        """The number of rows."""
+        return len(self.starts) - 1
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return len(self.indices)
+
+    def matrix(self) -> Any:
+        """The same as a `scipy.sparse.csr_array` of booleans."""
+        from scipy.sparse import csr_array
+
+        ones = np.ones(self.size, bool)
+        return csr_array((ones, self.indices, self.starts), shape=(self.height, self.width))
 
 
-def check_count(count: int, shape: tuple[int, int]) -> None:
+def _of_matrix(matrix: Any) -> Pattern:
+    matrix.sort_indices()
+    return Pattern(matrix.indptr, matrix.indices, matrix.shape[1])
+
+
+def _one_row(indices: np.ndarray, width: int) -> Pattern:
+    return Pattern(np.array([0, len(indices)]), indices, width)
+
+
+def _check_count(count: int, height: int, width: int) -> None:
     if count > MOST_ENTRIES:
         raise DerivativeError(
-            f"a value of {shape[0]} entries depends on up to {count} pairs of entries with the "
-            f"{shape[1]} inputs: that is not sparse, and more than {MOST_ENTRIES} are not kept; "
+            f"a value of {height} entries depends on up to {count} pairs of entries with the "
+            f"{width} inputs: that is not sparse, and more than {MOST_ENTRIES} are not kept; "
             "use jacobian or hessian without sparse=True, or the products jvp, vjp and hvp"
         )
 
 
-def union(patterns: Sequence[Pattern]) -> Pattern:
-    """The entries that are in some of the patterns of one shape."""
+def union(patterns: Sequence[Any]) -> Any:
+    """The entries that are in some of the patterns of one shape; None if there is no pattern."""
     found = None
     for pattern in patterns:
         if found is None or pattern is None or pattern is found:
             found = pattern if found is None else found
         else:
-            check_count(found.nnz + pattern.nnz, found.shape)
-            found = found + pattern
+            found = _union(found, pattern)
     return found
+
+
+def _union(a: Pattern, b: Pattern) -> Pattern:
+    _check_count(a.size + b.size, a.height, a.width)
+    if a.height == 1:
+        return _one_row(np.union1d(a.indices, b.indices), a.width)
+    return _of_matrix(a.matrix() + b.matrix())
 
 
 def rows_at(pattern: Pattern, positions: np.ndarray) -> Pattern:
     """The rows at these positions, counted from 1; 0 is a row without entries."""
     rows = positions.reshape(-1) - 1
-    height, width = pattern.shape
+    starts, indices, width = pattern
+    if len(rows) == 1:
+        row = int(rows[0])
+        return _one_row(indices[starts[row] : starts[row + 1]] if row >= 0 else indices[:0], width)
+    height = pattern.height
     if len(rows) == height and np.array_equal(rows, np.arange(height)):
         return pattern
-    starts = np.append(pattern.indptr, pattern.indptr[-1])
-    check_count(int(np.sum(np.diff(starts)[rows], dtype=np.int64)), (len(rows), width))
-    return csr(pattern.indices, starts, (height + 1, width))[np.where(rows < 0, height, rows)]
+    lengthened = Pattern(np.append(starts, starts[-1]), indices, width)
+    _check_count(int(np.sum(np.diff(lengthened.starts)[rows])), len(rows), width)
+    return _of_matrix(lengthened.matrix()[np.where(rows < 0, height, rows)])
 
 
 def collected(pattern: Pattern, groups: np.ndarray, count: int) -> Pattern:
@@ -62,23 +100,23 @@ def collected(pattern: Pattern, groups: np.ndarray, count: int) -> Pattern:
     from scipy.sparse import csr_array
 
     rows = groups.reshape(-1)
+    if count == 1:
+        return _one_row(np.unique(pattern.indices), pattern.width)
     ones = np.ones(len(rows), bool)
     members = csr_array((ones, (rows, np.arange(len(rows)))), shape=(count, len(rows)))
-    found = members @ pattern
-    found.sort_indices()
-    return found
+    return _of_matrix(members @ pattern.matrix())
 
 
-def stacked(patterns: Sequence[Pattern], sizes: Sequence[int], width: int) -> Pattern:
+def stacked(patterns: Sequence[Pattern | None], sizes: Sequence[int], width: int) -> Pattern:
     """The patterns of several values, one below the other."""
-    from scipy.sparse import csr_array, vstack
-
-    blocks = [
-        csr_array((size, width), dtype=bool) if pattern is None else pattern
-        for pattern, size in zip(patterns, sizes, strict=True)
-    ]
-    check_count(sum(block.nnz for block in blocks), (sum(sizes), width))
-    return blocks[0] if len(blocks) == 1 else csr_array(vstack(blocks, format="csr"))
+    if len(patterns) == 1 and patterns[0] is not None:
+        return patterns[0]
+    pairs = list(zip(patterns, sizes, strict=True))
+    lengths = [np.zeros(size, int) if p is None else np.diff(p.starts) for p, size in pairs]
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
+    _check_count(int(starts[-1]), sum(sizes), width)
+    parts = [np.zeros(0, int) if p is None else p.indices for p in patterns]
+    return Pattern(starts, np.concatenate(parts), width)
 
 
 def numbered(shape: Sequence[int], start: int = 1) -> np.ndarray:

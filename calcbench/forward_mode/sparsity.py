@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from calcbench.forward_mode.pattern_rules import DECIDING, Reach, rule_of
-from calcbench.forward_mode.patterns import Pattern, csr, stacked
+from calcbench.forward_mode.patterns import Pattern, stacked
 from calcbench.graph.activity import varied
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph, numpy_meaning, reachable
 from calcbench.graph.nodes import INPUT
 
 
-def jacobian_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any]) -> Pattern:
+def jacobian_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any]) -> Any:
     """The pattern of all outputs with respect to the inputs at `wrt`.
 
     Parameters
@@ -61,14 +61,14 @@ def jacobian_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any])
     patterns: dict[int, Pattern] = dict(zip(wanted, _identities(graph, wanted, width), strict=True))
     _sweep(graph, patterns, {graph.inputs[p]: value for p, value in fixed.items()})
     found = [patterns.get(i) for i in graph.outputs]
-    return stacked(found, [int(graph.types[i].size) for i in graph.outputs], width)
+    return stacked(found, [int(graph.types[i].size) for i in graph.outputs], width).matrix()
 
 
 def _identities(graph: Graph, wanted: Sequence[int], width: int) -> Iterator[Pattern]:
     start = 0
     for index in wanted:
         size = int(graph.types[index].size)
-        yield csr(np.arange(start, start + size), np.arange(size + 1), (size, width))
+        yield Pattern(np.arange(size + 1), np.arange(start, start + size), width)
         start += size
 
 
