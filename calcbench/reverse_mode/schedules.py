@@ -1,10 +1,10 @@
 """Which states of a chain to store and which to compute again: binomial checkpointing.
 
 A chain of l steps is reversed with s stored states. With r the least number for which
-C(s + r, s) >= l, no step is computed more than r times before its own reversal, and r l - C(s + r,
-s + 1) steps in all is the least that is possible (Griewank & Walther 2000, "Algorithm 799:
-revolve", theorem 1). A split is optimal exactly if its two parts keep the numbers r - 1 and r, which leaves a
-range of places; the first of it is taken.
+C(s + r, s) >= l, no step is computed more than r times before its own reversal, and
+r l - C(s + r, s + 1) steps in all is the least that is possible (Griewank & Walther 2000,
+"Algorithm 799: revolve", theorem 1). A split is optimal exactly if its two parts keep the numbers
+r - 1 and r, which leaves a range of places; the first of it is taken.
 """
 
 from __future__ import annotations
