@@ -48,14 +48,18 @@ class ModeChoice:
         return "forward" if self.forward_total <= self.reverse_total else "reverse"
 
     def __str__(self) -> str:
-        fewer, more = sorted((self.forward_total, self.reverse_total))
-        times = f"{more / fewer:.2f} times fewer operations" if fewer else "no operations at all"
         return (
-            f"{self.mode} mode, with {times}: n = {self.n} forward sweeps take "
+            f"{self.mode} mode, {self._why()}: n = {self.n} forward sweeps take "
             f"{self.forward.once} + {self.n} * {self.forward.each} = {self.forward_total}, "
             f"m = {self.m} reverse sweeps {self.reverse.once} + {self.m} * {self.reverse.each} = "
             f"{self.reverse_total} operations (predicted row by row)."
         )
+
+    def _why(self) -> str:
+        fewer, more = sorted((self.forward_total, self.reverse_total))
+        if fewer == more:
+            return "which keeps no values, at as many operations"
+        return f"with {more / fewer:.2f} times fewer operations" if fewer else "for nothing"
 
 
 def explain_mode(
