@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,19 @@ def test_no_hostile_text_is_read_and_none_costs_anything(undeclared):
     prelude = "from calcbench.symbolic.grammar import parse_text"
     call = f"parse_text(text, undeclared={undeclared!r})"
     assert faults(watched_reports(call, prelude)) == []
+
+
+@pytest.mark.parametrize("text", [
+    "+".join(f"x{i}" for i in range(9000)),
+    "*".join(f"A{i}" for i in range(9000)),
+    "sin(x)+" * 3000 + "x",
+    "-" * 15_000 + "x",
+])  # fmt: skip
+def test_long_texts_take_time_in_proportion(text):
+    """Reading the longest takes below a second on an idle machine; what is quadratic takes 20."""
+    start = time.process_time()
+    cb.parse(text)
+    assert time.process_time() - start < 5
 
 
 def test_hostile_declarations_are_refused_too():

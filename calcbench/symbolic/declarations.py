@@ -112,7 +112,7 @@ def draft_declarations(
     declared = {name: read_declaration(name, shape) for name, shape in shapes.items()}
     places = {t.text: t.position for t in reversed(syntax) if t.kind == "name"}
     used = sorted(places, key=places.__getitem__)
-    called = [t.text for t in syntax if t.kind == "call"]
+    called = {t.text for t in syntax if t.kind == "call"}
     _refuse_unused([name for name in declared if name not in called], used, text)
     _refuse_sizes(declared, places, text)
     return {name: declared.get(name) or _default(name, undeclared) for name in used}
@@ -124,7 +124,7 @@ def _default(name: str, undeclared: str) -> Draft:
 
 
 def _refuse_unused(declared: Iterable[str], used: list[str], text: str) -> None:
-    if unused := [name for name in declared if name not in used]:
+    if unused := sorted(set(declared) - set(used)):
         raise ParseError(
             f"declared but not in the text: {', '.join(unused)}; its variables are "
             f"{', '.join(used) or 'none'}",

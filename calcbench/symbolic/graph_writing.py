@@ -13,6 +13,7 @@ from calcbench.graph import dispatch  # noqa: F401 - gives values NumPy's functi
 from calcbench.graph.arraytype import FLOAT64, CalcbenchError, array_type
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value, enter, stretch
+from calcbench.graph.nodes import INPUT
 from calcbench.graph.structural import reshape
 from calcbench.symbolic.declarations import Declaration
 from calcbench.symbolic.forms import Operand
@@ -52,7 +53,10 @@ class _Writer:
     def _variable(self, name: str, declaration: Declaration) -> Value:
         if declaration.structure == "constant":
             return self.as_value(CONSTANT_VALUES[name])
-        return Value(self.builder, self.builder.add_input(name, array_type(declaration.dims)))
+        params = (("name", name), ("type", array_type(declaration.dims)))
+        index = self.builder.add(INPUT, (), params)  # add_input would look through all the others
+        self.builder.inputs.append(index)
+        return Value(self.builder, index)
 
     def write(self, term: Term, constant: Fraction | None, kinds: Sequence[str]) -> None:
         """Append what the term becomes; `kinds` are those of its operands."""
