@@ -104,7 +104,8 @@ symbolic/scalar_rules symbolic/sampling
 symbolic/derivation
 symbolic/answers
 symbolic/matrices/keys symbolic/matrices/precise_values
-symbolic/matrices/indexed symbolic/matrices/forms
+symbolic/matrices/indexed symbolic/matrices/forms symbolic/matrices/graph_entries
+symbolic/matrices/whole_matrices
 symbolic/matrices/tidying symbolic/matrices/notation symbolic/matrices/sums
 symbolic/matrices/shared_parts
 symbolic/matrices/algebra symbolic/matrices/sources symbolic/matrices/contraction

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from calcbench.symbolic.matrices.forms import (
-    Form,
+from calcbench.symbolic.matrices.forms import Form, hadamard, num, ones, product, scale, transposed
+from calcbench.symbolic.matrices.indexed import Factor, Index, Pack, Term
+from calcbench.symbolic.matrices.whole_matrices import (
     diagonal_matrix,
     diagonal_of,
-    hadamard,
     kron,
-    num,
-    ones,
-    product,
-    scale,
     trace,
-    transposed,
     vectorised,
 )
-from calcbench.symbolic.matrices.indexed import Factor, Index, Pack, Term
 
 
 class NoMatrixForm(Exception):

@@ -140,42 +140,6 @@ def inverse(f: Form) -> Form:
     return Form("inv", (f,), f.shape)
 
 
-def of_matrix(op: str, f: Form) -> Form:
-    """A number that belongs to a square matrix: ``det``, ``logabsdet``, ``trace``."""
-    if op == "trace":
-        return trace(f)
-    if op == "det" and f.op == "product" and all(a.shape == f.shape for a in f.args):
-        return scale(Fraction(1), [of_matrix("det", a) for a in f.args], num(1))
-    return Form(op, (f.args[0] if f.op == "transpose" else f,), SCALAR)
-
-
-def trace(f: Form) -> Form:
-    """tr f, with scalars and the transpose taken out."""
-    if f.op == "scale":
-        return scale(f.data, f.args[:-1], trace(f.args[-1]))
-    if f.op == "eye":
-        return size(f.shape[0])
-    return Form("trace", (f.args[0] if f.op == "transpose" else f,), SCALAR)
-
-
-def diagonal_of(f: Form) -> Form:
-    """The diagonal of a matrix, as a vector."""
-    if f.op == "eye":
-        return ones(f.shape[0])
-    if f.op == "Diag":
-        return f.args[0]
-    return Form("diag", (f.args[0] if f.op == "transpose" else f,), (f.shape[0], 1))
-
-
-def diagonal_matrix(v: Form) -> Form:
-    """The matrix with a vector on its diagonal."""
-    if v.op == "ones":
-        return eye(v.shape[0])
-    if v.op == "scale":
-        return scale(v.data, v.args[:-1], diagonal_matrix(v.args[-1]))
-    return Form("Diag", (v,), (v.shape[0], v.shape[0]))
-
-
 def function(name: str, args: Sequence[Form], shape: Extents) -> Form:
     """A function entry by entry."""
     return Form("function", tuple(args), shape, name)
@@ -190,37 +154,10 @@ def raised(f: Form, exponent: Fraction) -> Form:
     return Form("power", (f,), f.shape, exponent)
 
 
-def vectorised(f: Form) -> Form:
-    """The columns of a matrix, one below the other."""
-    if f.op == "scale":
-        return scale(f.data, f.args[:-1], vectorised(f.args[-1]))
-    if f.shape[1] == 1:
-        return f
-    return Form("vec", (f,), (f.shape[1] * f.shape[0], 1))
-
-
-def commutation(rows: DimLike, columns: DimLike) -> Form:
-    """K with K vec(X) = vec(X') for X of this shape."""
-    if 1 in (rows, columns):
-        return eye(rows * columns)
-    return Form("commutation", (), (rows * columns,) * 2, (rows, columns))
-
-
-def kron(a: Form, b: Form) -> Form:
-    """The Kronecker product."""
-    if a.is_scalar or b.is_scalar:
-        return scale(Fraction(1), [a], b) if a.is_scalar else scale(Fraction(1), [b], a)
-    if a.op == b.op == "eye":
-        return eye(a.shape[0] * b.shape[0])
-    coefficient, scalars, (x, y) = _without_scalars([a, b])
-    shape = (x.shape[0] * y.shape[0], x.shape[1] * y.shape[1])
-    return scale(coefficient, scalars, Form("kron", (x, y), shape))
-
-
 # --- products ------------------------------------------------------------------------------------
 
 
-def _without_scalars(forms: Iterable[Form]) -> tuple[Fraction, list[Form], list[Form]]:
+def without_scalars(forms: Iterable[Form]) -> tuple[Fraction, list[Form], list[Form]]:
     """The number, the scalars and the rest of a product of forms."""
     coefficient, scalars, rest = Fraction(1), list[Form](), list[Form]()
     for f in forms:
@@ -239,7 +176,7 @@ def _without_scalars(forms: Iterable[Form]) -> tuple[Fraction, list[Form], list[
 
 def scale(coefficient: Fraction, scalars: Sequence[Form], body: Form) -> Form:
     """A number times scalars times a form."""
-    factor, more, rest = _without_scalars([*scalars, body])
+    factor, more, rest = without_scalars([*scalars, body])
     coefficient *= factor
     every = _multiplied(more)
     if not rest or (rest[0].is_scalar and rest[0] == num(1)):
@@ -267,7 +204,7 @@ def _multiplied(scalars: Iterable[Form]) -> list[Form]:
 
 def product(forms: Sequence[Form]) -> Form:
     """The matrix product; scalars within it come to the front."""
-    coefficient, scalars, rest = _without_scalars(forms)
+    coefficient, scalars, rest = without_scalars(forms)
     chain: list[Form] = []
     for f in rest:
         chain += f.args if f.op == "product" else [f]
@@ -320,7 +257,7 @@ def _reading_order(chain: Sequence[Form]) -> tuple[object, ...]:
 
 def hadamard(forms: Sequence[Form]) -> Form:
     """The product entry by entry of forms of one shape."""
-    coefficient, scalars, rest = _without_scalars(forms)
+    coefficient, scalars, rest = without_scalars(forms)
     flat: list[Form] = []
     for f in rest:
         flat += f.args if f.op == "hadamard" else [f]

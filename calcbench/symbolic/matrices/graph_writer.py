@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,9 @@ import numpy as np
 from calcbench.graph.arraytype import FLOAT64, DimLike
 from calcbench.graph.comparison import equal, greater_equal
 from calcbench.graph.diagonals import diagonal, from_diagonal
-from calcbench.graph.elementwise import convert, power
+from calcbench.graph.elementwise import convert
 from calcbench.graph.linalg import det, inv, logabsdet
 from calcbench.graph.nodes import Literal
-from calcbench.graph.primitive import find_primitive
 from calcbench.graph.structural import (
     broadcast,
     cumsum,
@@ -26,6 +24,7 @@ from calcbench.graph.structural import (
     transpose,
 )
 from calcbench.symbolic.matrices.forms import Form
+from calcbench.symbolic.matrices.graph_entries import applied, as_float, raised
 from calcbench.symbolic.matrices.indexed import (
     Base,
     Delta,
@@ -94,7 +93,7 @@ class GraphWriter:
         return self.variables[f.data[0]]
 
     def _number(self, f: Form) -> Any:
-        return self.constant((), _as_float(f.data))
+        return self.constant((), as_float(f.data))
 
     def _size(self, f: Form) -> Any:
         return self.size(f.data)
@@ -129,7 +128,7 @@ class GraphWriter:
         value = self.form(body)
         for s in scalars:
             value = self.form(s) * value
-        return value if f.data == 1 else value * _as_float(f.data)
+        return value if f.data == 1 else value * as_float(f.data)
 
     def _product(self, f: Form) -> Any:
         chain = list(f.args)
@@ -221,7 +220,7 @@ class GraphWriter:
     def _term(self, term: Term, tensor: Tensor) -> Any:
         axes = [*tensor.slots, *sorted(term.bound, key=lambda i: i.number)]
         shape = tuple(i.size for i in axes)
-        value = self.constant(shape, _as_float(term.coefficient))
+        value = self.constant(shape, as_float(term.coefficient))
         for f in term.factors:
             value = value * self._spread(f, axes, shape)
         bound = tuple(range(len(tensor.slots), len(axes)))
@@ -273,33 +272,3 @@ class GraphWriter:
         )
         pair = first * broadcast(self.size(sizes[2]), dims=(), shape=sizes) + second
         return convert(equal(whole, pair), dtype=FLOAT64)
-
-
-def _as_float(number: Fraction) -> float:
-    return number.numerator / number.denominator
-
-
-def raised(value: Any, exponent: Fraction) -> Any:
-    """The value to an exponent, entry by entry."""
-    if exponent == 2:
-        return np.square(value)
-    if exponent == Fraction(1, 2):
-        return np.sqrt(value)
-    if exponent == -1:
-        return 1.0 / value
-    shape = value.type.shape
-    params = (("shape", shape), ("value", Literal.of(_as_float(exponent), FLOAT64)))
-    literal = type(value)(value.builder, value.builder.add(fill, (), params))
-    return power(value, literal)
-
-
-def applied(name: str, values: Sequence[Any]) -> Any:
-    """A row that acts entry by entry, named with its params; a condition is 1 or 0."""
-    row, *params = name.split(",")
-    given = {key: _parsed(text) for key, text in (p.split("=") for p in params)}
-    value = find_primitive(row)(*values, **given)
-    return value if value.type.is_float else convert(value, dtype=FLOAT64)
-
-
-def _parsed(text: str) -> float | int:
-    return float(text) if "." in text else int(text)

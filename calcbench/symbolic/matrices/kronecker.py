@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calcbench.symbolic.matrices.contraction import Contraction, NoMatrixForm
-from calcbench.symbolic.matrices.forms import (
-    Form,
-    commutation,
-    diagonal_matrix,
-    kron,
-    product,
-    scale,
-    transposed,
-    vectorised,
-)
+from calcbench.symbolic.matrices.forms import Form, product, scale, transposed
 from calcbench.symbolic.matrices.indexed import Index, Tensor, Term
 from calcbench.symbolic.matrices.recognition import Recogniser
 from calcbench.symbolic.matrices.sums import total
+from calcbench.symbolic.matrices.whole_matrices import (
+    commutation,
+    diagonal_matrix,
+    kron,
+    vectorised,
+)
 
 
 def kronecker_form(tensor: Tensor) -> Form | None:

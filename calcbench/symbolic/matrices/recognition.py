@@ -12,7 +12,6 @@ from calcbench.symbolic.matrices.forms import (
     eye,
     function,
     inverse,
-    of_matrix,
     raised,
     size,
     symbol,
@@ -33,6 +32,7 @@ from calcbench.symbolic.matrices.indexed import (
     Triangle,
 )
 from calcbench.symbolic.matrices.sums import total
+from calcbench.symbolic.matrices.whole_matrices import of_matrix
 
 
 def recognised(terms: Terms, free: Sequence[Index]) -> Form | None:

@@ -6,17 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import gcd, lcm
 
-from calcbench.symbolic.matrices.forms import (
-    Extents,
-    Form,
-    diagonal_matrix,
-    eye,
-    num,
-    product,
-    raised,
-    scale,
-    zero,
-)
+from calcbench.symbolic.matrices.forms import Extents, Form, eye, num, product, raised, scale, zero
+from calcbench.symbolic.matrices.whole_matrices import diagonal_matrix
 
 
 Parts = tuple[Fraction, tuple[Form, ...], tuple[Form, ...]]  # number, scalars, chain
