@@ -25,16 +25,27 @@ class Piece(NamedTuple):
 
 
 class Norm(NamedTuple):
-    """A norm ||L d|| that vanishes at the point."""
+    """A norm ||L d|| that vanishes at the point; `flat`: of piecewise linear values.
+
+    `source` is its graph, node and entry.
+    """
 
     matrix: np.ndarray
+    flat: bool
+    source: tuple[int, int, int]
 
-    def multiple(self, other: np.ndarray) -> float | None:
-        """c with ||other d|| = c ||L d|| for every d, if there is one."""
-        own, gram = self.matrix.T @ self.matrix, other.T @ other
+    def multiple(self, other: Norm) -> float | None:
+        """c such that `other` is c times this norm near the point, up to vanishing slopes.
+
+        To first order the same is enough where L d = 0 for d = 0 alone: elsewhere the unit vectors
+        L d / ||L d|| of two curved ones need not agree.
+        """
+        own, gram = self.matrix.T @ self.matrix, other.matrix.T @ other.matrix
         square = float(np.trace(gram) / np.trace(own))
         same = np.allclose(gram, square * own, rtol=1e-9, atol=1e-12 * np.trace(gram))
-        return float(np.sqrt(square)) if same else None
+        sharp = np.linalg.matrix_rank(self.matrix) == len(own)
+        told = self.source == other.source or sharp or (self.flat and other.flat)
+        return float(np.sqrt(square)) if same and told else None
 
 
 @dataclass
@@ -197,16 +208,17 @@ class Choices:
             found: np.ndarray = weights @ signed
             return found
         search.questions.add((question.node, question.names[0].entry))
-        return self._column(search, matrix)
+        source = id(self.graph), question.node, question.names[0].entry
+        return self._column(search, Norm(matrix, question.flat, source))
 
-    def _column(self, search: Search, matrix: np.ndarray) -> np.ndarray:
+    def _column(self, search: Search, met: Norm) -> np.ndarray:
         found = np.zeros(self.columns)
         for position, norm in enumerate(search.norms):
-            factor = norm.multiple(matrix)
+            factor = norm.multiple(met)
             if factor is not None:
                 found[search.point.size + position] = factor
                 return found
-        search.norms.append(Norm(matrix))
+        search.norms.append(met)
         raise Widened
 
     def _squared(self, row: np.ndarray) -> np.ndarray:

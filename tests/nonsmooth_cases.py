@@ -62,6 +62,10 @@ def norm(x: Any) -> Any:
     return np.linalg.norm(x)
 
 
+def bent(x: Any) -> Any:
+    return np.stack([x[0] + x[1] ** 2, x[1]])
+
+
 MATRIX = np.array([[9.0, 2.0, 9.0], [-2.0, -3.0, -4.0], [7.0, 8.0, -9.0]])
 LARGEST = np.zeros((3, 3, 3))
 LARGEST[0, 0, 0], LARGEST[1, 0, 2], LARGEST[2, 2, 2] = 1, 1, -1
@@ -144,6 +148,7 @@ CASES = (
     Case("norm of one number", lambda x: np.sqrt(4 * x**2), 0.0, [-2.0, 2], True),
     Case("norm of a line", lambda x: np.sqrt(np.sum((x[0] + x[1]) ** 2 + (x[0] + x[1]) ** 2)),
          PLANE, [[np.sqrt(2), np.sqrt(2)], [-np.sqrt(2), -np.sqrt(2)]], True),
+    Case("norms alike to first order", lambda x: norm(bent(x)) - norm(x), PLANE, [PLANE]),
     Case("norm less a magnitude", lambda x: norm(x) - np.abs(x[0]), PLANE, None, exact=False),
     Case(
         "cells of the linearisation alone give 0",

@@ -283,6 +283,19 @@ def test_conservative_sets_hold_clarkes_and_every_convention(case: Case) -> None
         assert not np.all(np.isfinite(slope)) or wide.contains(slope)
 
 
+def test_two_norms_that_agree_to_first_order_need_not_agree() -> None:
+    """||(x + z^2, y)|| - ||(x, y)|| has the slope 2 in x where x is -z^2/2 and y is 0."""
+    result = cb.subdifferential(lambda v: norm(lifted(v)) - norm(v[:2]), np.zeros(3))
+    slope = difference(lambda v: norm(lifted(v)) - norm(v[:2]), [-5e-7, 0.0, 1e-3], 1e-8)
+    np.testing.assert_allclose(slope[:2], [2, 0], atol=1e-6)
+    assert result.contains([2.0, 0, 0])
+    assert not result.exact
+
+
+def lifted(v: Any) -> Any:
+    return np.stack([v[0] + v[2] ** 2, v[1]])
+
+
 # --- what a set can be asked -----------------------------------------------------------------
 
 
@@ -367,6 +380,7 @@ BAD: list[tuple[Any, Any, type[Exception], str]] = [
     (np.sign, 0.0, cb.DerivativeError, r"tied: v1 = sign, recorded at"),
     (lambda x: np.where(x == 0, 5.0, x), 0.0, cb.DerivativeError, "is 5.0 there"),
     (lambda x: np.where(x == 0, 1.0, np.sin(x) / x), 0.0, cb.DerivativeError, "as np.sinc"),
+    (lambda x: x @ cb.grad(np.max)(x), np.ones(2), cb.DerivativeError, "where entries tie"),
     (np.sum, np.zeros(0), cb.DerivativeError, "at least one number"),
     (np.abs, np.zeros(2), cb.DerivativeError, r"scalar result is expected, got f64\[2\]"),
     (np.abs, 1, cb.DTypeError, "pass floats"),

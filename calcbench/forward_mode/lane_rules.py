@@ -11,6 +11,7 @@ from calcbench.forward_mode.radicands import lanes
 from calcbench.forward_mode.smooth_rules import constant
 from calcbench.forward_mode.ties import flattened, with_ties
 from calcbench.forward_mode.walking import Name, Rule, State, Walk
+from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import numpy_meaning
 from calcbench.graph.nodes import Node
 
@@ -120,6 +121,17 @@ def _axis(node: Node) -> Any:
     return dict(node.params)["axis"]
 
 
+def _of_derivatives(walk: Walk, index: int, node: Node, operands: list[State]) -> State:
+    """What derivatives of extremes and sorts look at: they jump where entries tie."""
+    (x,) = operands
+    if x.tangent is not None and len(np.unique(x.value)) < np.size(x.value):
+        raise DerivativeError(
+            f"{walk.graph.place(index)} is part of a derivative that jumps where entries tie, as "
+            "some do at this point"
+        )
+    return constant(numpy_meaning(node, [x.value]), operands)
+
+
 LANE_RULES: dict[str, Rule] = {
     "max": _extreme(1),
     "min": _extreme(-1),
@@ -127,4 +139,5 @@ LANE_RULES: dict[str, Rule] = {
     "argmin": _position(-1),
     "sort": _sorted,
     "argsort": _argsort,
+    **dict.fromkeys(("winner_share", "tie_group", "sort_position"), _of_derivatives),
 }

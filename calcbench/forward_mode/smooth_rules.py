@@ -31,6 +31,11 @@ def smooth(walk: Walk, index: int, node: Node, operands: list[State]) -> State:
     moving = [s.tangent is not None for s in operands]
     if not any(moving) or row.kind in ("piecewise_constant", "source"):
         return constant(value, operands)
+    if row.kind not in TANGENTS:
+        raise DerivativeError(
+            f"{walk.graph.place(index)} has a body of its own, whose kinks are not looked into; "
+            "write the branch or loop in Python"
+        )
     if row.name in SPECTRAL:
         _refuse_repeated(walk, index, operands[0].value)
     kinds = tuple(walk.graph.types[i] for i in node.operands)
