@@ -79,6 +79,8 @@ def subdifferential(f: Any, x: Any, *, kind: str = "clarke", budget: int = 1024)
         pieces, or no scalar result; if `x` is not finite; at kinks of spectra.
     DTypeError
         If `x` holds no floats.
+    ValueError
+        If `kind` is none of these, or `budget` is no whole number.
 
     Notes
     -----
@@ -104,6 +106,8 @@ def subdifferential(f: Any, x: Any, *, kind: str = "clarke", budget: int = 1024)
     """
     if kind not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}, got {kind!r}")
+    if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        raise ValueError(f"budget is a whole number >= 1 of pieces, got {budget!r}")
     if isinstance(f, str) or _is_sympy(f):
         return _by_sympy(f, x, kind)
     point = Point(f, (x,))

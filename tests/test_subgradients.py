@@ -412,6 +412,30 @@ def test_a_kind_that_is_none_lists_those_there_are() -> None:
         cb.subdifferential(np.abs, 0.0, kind="frechet")
 
 
+@pytest.mark.parametrize("budget", [0, 2.5, True, "many"])
+def test_a_budget_is_a_whole_number(budget: Any) -> None:
+    with pytest.raises(ValueError, match="whole number >= 1"):
+        cb.subdifferential(np.abs, 0.0, budget=budget)
+
+
+def test_branches_of_a_loop_are_recorded_as_they_are_met() -> None:
+    def total(x: Any) -> Any:
+        found = 0.0 * x[0]
+        for i in range(3):
+            if x[i] > 0:
+                found = found + x[i]
+            elif x[i] < 0:
+                found = found - 2 * x[i]
+        return found
+
+    result = cb.subdifferential(total, np.zeros(3))
+    assert result.exact
+    expected = list(itertools.product([-2.0, 1.0], repeat=3))
+    np.testing.assert_allclose(sorted_rows(result.vertices), sorted_rows(expected))
+    assert cb.directional(total, np.zeros(3), np.array([1.0, -1.0, 0.0])) == 3.0
+    assert result.contains(cb.lexicographic(total, np.zeros(3)))
+
+
 def test_more_pieces_than_the_budget_are_an_error_that_says_the_number() -> None:
     with pytest.raises(cb.DerivativeError, match=r"30 ties at this point.*budget=50"):
         cb.subdifferential(lambda x: np.sum(np.abs(x)), np.zeros(30), budget=50)
