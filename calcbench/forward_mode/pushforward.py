@@ -113,6 +113,8 @@ def _push(
         return _total(
             _replaced(row, operands, i, t, params, exposed) for i, t in enumerate(arriving)
         )
+    if row.kind == "control":
+        params["push"] = jvp_graph
     pushed = row.jvp(z, operands, [materialise(t) for t in arriving], **params)
     return _masked_whole(pushed, arriving) if exposed else pushed
 

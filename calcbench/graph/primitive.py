@@ -56,8 +56,7 @@ class Primitive:
     Attributes
     ----------
     name : str
-        As in NumPy where NumPy has it.
-    kind : {"elementwise", "multilinear", "linearised", "piecewise_constant", "source"}
+    kind : {"elementwise", "multilinear", "linearised", "piecewise_constant", "source", "control"}
         How its derivative is stated.
     infer : callable
         Operand types and params to the result type.
@@ -74,13 +73,12 @@ class Primitive:
         For rows linear in operand i: i to its rule (cotangent, *operands, **params) -> share.
     jvp : callable or None
         (out, operands, tangents, **params) to the tangent, in linear rows; its transpose is
-        computed.
+        computed, except for rows that hold graphs: they have `pull`, and take a transform.
     samples : tuple of Sample
-        The domain, as cases for tests.
     facts : frozenset of str
-        ``named`` (takes named dimensions), ``commutative``, ``exact``, ``kink``,
-        ``nonnegative``, ``structural``, ``singular`` (a partial may be infinite where the value is
-        finite), ``leaves_out`` (some entries of the operand are not used) ...
+        ``named`` (takes named dimensions), ``commutative``, ``exact``, ``kink``, ``structural``,
+        ``singular`` (a partial may be infinite where the value is finite), ``leaves_out`` (some
+        entries of the operand are not used) ...
     scalar_on : mapping
         Element text for one target that differs from `scalar`.
     """
@@ -94,6 +92,7 @@ class Primitive:
     partials: Rule | None = None
     transposes: Callable[[int], Rule | None] | None = None
     jvp: Rule | None = None
+    pull: Rule | None = None
     samples: tuple[Sample, ...] = ()
     facts: frozenset[str] = frozenset()
     scalar_on: Mapping[str, str] = field(default_factory=dict)
@@ -117,13 +116,15 @@ class Primitive:
 
 
 REGISTRY: dict[str, Primitive] = {}
+CONTROL: dict[str, Primitive] = {}  # rows that hold graphs: what they compute is in their params
 
 
 def find_primitive(name: str) -> Primitive:
     """The row of this name, or an error."""
-    if name not in REGISTRY:
-        raise GraphError(f"no primitive is named {name!r}; see calcbench.graph.primitive.REGISTRY")
-    return REGISTRY[name]
+    for table in (REGISTRY, CONTROL):
+        if name in table:
+            return table[name]
+    raise GraphError(f"no primitive is named {name!r}; see calcbench.graph.primitive.REGISTRY")
 
 
 def _register(row: Primitive) -> Primitive:

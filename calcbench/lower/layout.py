@@ -101,10 +101,16 @@ class Layout:
     def reader(self, node: int, shaped: int) -> Callable[[Any], Any]:
         """From the value at hand (an argument, or the arena) to the array of a node."""
         kind = self.graph.types[shaped]
+        if not kind.size:  # the arena keeps no place for it
+            return partial(_empty, kind.shape, kind.dtype)
         if node in self.arena.offsets:
             first, last = self.arena.offsets[node], self.arena.offsets[node] + byte_size(kind)
             return partial(_in_arena, first, last, kind.dtype, kind.shape)
         return partial(_reshaped, kind.shape)
+
+
+def _empty(shape: Any, dtype: np.dtype, value: Any) -> Any:
+    return np.empty(shape, dtype)
 
 
 def _in_arena(first: int, last: int, dtype: np.dtype, shape: Any, arena: Any) -> Any:

@@ -124,6 +124,10 @@ def _shares(
             if is_active and partial is not None:
                 yield operand, scale(partial, arrived)
         return
+    if row.kind == "control":
+        shares = row.pull(z, operands, active, materialise(arrived), pull=vjp_graph, **params)
+        yield from ((i, s) for i, s in zip(node.operands, shares, strict=True) if s is not None)
+        return
     rules = [row.transposes(i) if a and row.transposes else None for i, a in enumerate(active)]
     for operand, rule in zip(node.operands, rules, strict=True):
         if rule is not None:

@@ -1,0 +1,83 @@
+"""The row `cond`: one of two graphs, chosen by a truth value, and its two derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from calcbench.graph.arraytype import BOOL, ArrayType
+from calcbench.graph.control_bodies import (
+    Body,
+    check_operands,
+    control,
+    pack_arrays,
+    packed_type,
+    spread,
+    unpack,
+    with_outputs,
+)
+from calcbench.graph.ir import Graph
+
+
+Transform = Callable[[Graph, Sequence[int]], Graph]
+
+# The operands are the truth value, then the inputs of both branches. The result is what `keep`
+# names of a branch's outputs, laid end to end.
+
+
+def _cond_type(
+    *operands: ArrayType, branches: tuple[Body, Body], keep: tuple[int, ...]
+) -> ArrayType:
+    taken, other = branches
+    check_operands("cond", operands, [ArrayType((), BOOL), *taken.inputs])
+    check_operands("the other branch of cond", other.inputs, taken.inputs)
+    check_operands("the result of cond", other.outputs, taken.outputs)
+    return packed_type("cond", [taken.outputs[k] for k in keep])
+
+
+def _cond(chosen: Any, *operands: Any, branches: tuple[Body, Body], keep: tuple[int, ...]) -> Any:
+    body = branches[0] if np.asarray(chosen)[()] else branches[1]
+    results = body.plan(len(operands))(*[np.asarray(v)[()] for v in operands])
+    return pack_arrays([results[k] for k in keep])
+
+
+def _push_cond(
+    z: Any,
+    operands: Sequence[Any],
+    tangents: Sequence[Any],
+    push: Transform,
+    *,
+    branches: tuple[Body, Body],
+    keep: tuple[int, ...],
+) -> Any:
+    """The same choice between the pushed branches."""
+    wrt = [p for p, t in enumerate(tangents[1:]) if t is not None]
+    pushed = tuple(Body(push(with_outputs(b.graph, keep), wrt)) for b in branches)
+    places = tuple(range(len(keep), 2 * len(keep)))
+    steps = [t for t in tangents[1:] if t is not None]
+    return cond_row(*operands, *steps, branches=pushed, keep=places)
+
+
+def _pull_cond(
+    z: Any,
+    operands: Sequence[Any],
+    active: Sequence[bool],
+    arrived: Any,
+    pull: Transform,
+    *,
+    branches: tuple[Body, Body],
+    keep: tuple[int, ...],
+) -> list[Any]:
+    """The same choice between the pulled branches."""
+    wrt = [p for p, flag in enumerate(active[1:]) if flag]
+    pulled = tuple(Body(pull(with_outputs(b.graph, keep), wrt)) for b in branches)
+    seeds = unpack(arrived, [branches[0].outputs[k] for k in keep])
+    kinds = [branches[0].inputs[p] for p in wrt]
+    wanted = [(len(keep) + rank, kind) for rank, kind in enumerate(kinds)]
+    shares = iter(spread(cond_row, [*operands, *seeds], wanted, branches=pulled))
+    return [None, *[next(shares) if flag else None for flag in active[1:]]]
+
+
+cond_row = control("cond", _cond_type, _cond, _push_cond, _pull_cond)

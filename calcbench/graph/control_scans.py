@@ -1,0 +1,267 @@
+"""The row `scan`: a loop of known length whose body is a graph, and its two derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from calcbench.graph.arraytype import ArrayType
+from calcbench.graph.control_bodies import (
+    Body,
+    check_operands,
+    control,
+    is_read,
+    live_carries,
+    moving_inputs,
+    pack,
+    packed_type,
+    rewired,
+    spread,
+    unpack,
+    with_outputs,
+)
+from calcbench.graph.elementwise import add
+from calcbench.graph.interpreter import inline
+from calcbench.graph.ir import Builder, Graph
+from calcbench.graph.structural import full, zeros
+
+
+Transform = Callable[[Graph, Sequence[int]], Graph]
+
+
+class Loop(NamedTuple):
+    """The params of a scan.
+
+    The body's inputs are `carries` carries, one slice of each of `scanned` arrays, and constants;
+    its outputs are the next carries, then what is stacked, one value a step. The operands stand in
+    the order of the inputs. The result is what `keep` names of the last carries and the stacks,
+    laid end to end.
+    """
+
+    body: Body
+    carries: int
+    keep: tuple[int, ...]
+    length: int
+    reverse: bool
+    scanned: int
+
+    @property
+    def first_constant(self) -> int:
+        """The position of the first operand that is the same in every step."""
+        return self.carries + self.scanned
+
+    def stacked(self, kind: ArrayType) -> ArrayType:
+        """The type of one value of type `kind` per step."""
+        return ArrayType((self.length, *kind.shape), kind.dtype)
+
+    def results(self) -> list[ArrayType]:
+        """The types of the last carries and the stacks."""
+        outputs, count = self.body.outputs, self.carries
+        return outputs[:count] + [self.stacked(t) for t in outputs[count:]]
+
+    def kept(self) -> list[ArrayType]:
+        """The types of what is laid end to end."""
+        results = self.results()
+        return [results[k] for k in self.keep]
+
+
+def _scan_type(*operands: ArrayType, **params: Any) -> ArrayType:
+    loop = Loop(**params)
+    inputs, count = loop.body.inputs, loop.carries
+    across = [loop.stacked(t) for t in inputs[count : loop.first_constant]]
+    check_operands("scan", operands, inputs[:count] + across + inputs[loop.first_constant :])
+    check_operands("the next step of scan", loop.body.outputs[:count], inputs[:count])
+    return packed_type("scan", loop.kept())
+
+
+def _scan(*operands: Any, **params: Any) -> Any:
+    """The loop itself: the NumPy calls of the body, once a step."""
+    loop = Loop(**params)
+    count = loop.carries
+    plan = loop.body.plan(loop.first_constant)
+    values = plan.start([np.asarray(v)[()] for v in operands[loop.first_constant :]])
+    carry = [np.asarray(v)[()] for v in operands[:count]]
+    across = operands[count : loop.first_constant]
+    types = loop.results()
+    stacks = {k: np.empty(types[k].shape, types[k].dtype) for k in loop.keep if k >= count}
+    for step in range(loop.length)[:: -1 if loop.reverse else 1]:
+        results = plan.finish(values, [*carry, *[v[step] for v in across]])
+        carry = list(results[:count])
+        for k, stack in stacks.items():
+            stack[step] = results[k]
+    return np.concatenate([np.ravel(stacks[k] if k >= count else carry[k]) for k in loop.keep])
+
+
+class Operands(NamedTuple):
+    """The operands of a scan by their kinds."""
+
+    carry: Sequence[Any]
+    scanned: Sequence[Any]
+    constants: Sequence[Any]
+
+    @staticmethod
+    def of(loop: Loop, operands: Sequence[Any]) -> Operands:
+        """The operands of a scan node."""
+        count, first = loop.carries, loop.first_constant
+        return Operands(operands[:count], operands[count:first], operands[first:])
+
+
+def add_scan(
+    graph: Graph, given: Operands, wanted: Iterable[int], length: int, reverse: bool
+) -> list[Any]:
+    """The `wanted` results of a scan, without carries and operands on which none depends."""
+    chosen, count = list(wanted), len(given.carry)
+    live = live_carries(graph, count, chosen)
+    outputs = [*live, *[k for k in chosen if k >= count]]
+    reads = is_read(graph, outputs)
+    inputs = [*live, *[p for p, read in enumerate(reads) if read and p >= count]]
+    operands = [*given.carry, *given.scanned, *given.constants]
+    loop = Loop(
+        Body(rewired(graph, inputs, outputs)),
+        carries=len(live),
+        keep=(),
+        length=length,
+        reverse=reverse,
+        scanned=sum(count <= p < count + len(given.scanned) for p in inputs),
+    )
+    types, place = loop.results(), {k: rank for rank, k in enumerate(outputs)}
+    pairs = [(place[k], types[place[k]]) for k in chosen]
+    params = loop._asdict()
+    del params["keep"]
+    return spread(scan_row, [operands[p] for p in inputs], pairs, **params)
+
+
+# --- forward: a scan of the pushed body --------------------------------------------------------
+
+
+def _push_scan(
+    z: Any, operands: Sequence[Any], tangents: Sequence[Any], push: Transform, **params: Any
+) -> Any:
+    """One scan carries values and tangents; only the carries that can have tangents get them."""
+    loop = Loop(**params)
+    arriving = {p for p, t in enumerate(tangents) if t is not None}
+    moving, reached = moving_inputs(loop.body.graph, loop.carries, arriving)
+    if reached.isdisjoint(loop.keep):
+        return None
+    graph, found = _pushed_body(loop, sorted(moving), reached, push)
+    steps = {p: zeros(operands[p]) if tangents[p] is None else tangents[p] for p in moving}
+    parts = Operands.of(loop, range(len(operands)))
+    given = [[operands[p] for p in s] + [steps[p] for p in s if p in steps] for s in parts]
+    wanted = [found[k] for k in loop.keep if k in reached]
+    pieces = iter(add_scan(graph, Operands(*given), wanted, loop.length, loop.reverse))
+    pairs = zip(loop.keep, loop.kept(), strict=True)
+    return pack([next(pieces) if k in reached else full(z, 0, t.shape) for k, t in pairs])
+
+
+def _pushed_body(
+    loop: Loop, moving: Sequence[int], reached: set[int], push: Transform
+) -> tuple[Graph, dict[int, int]]:
+    """The body with tangents beside the values, and the place of each output's tangent."""
+    graph, count = loop.body.graph, loop.carries
+    pushed = push(graph, moving)
+    slots = {p: len(graph.inputs) + rank for rank, p in enumerate(moving)}
+    inputs: list[int] = []
+    for span in Operands.of(loop, range(len(graph.inputs))):
+        inputs += [*span, *[slots[p] for p in span if p in slots]]
+    floats = [k for k, kind in enumerate(loop.body.outputs) if kind.is_float]
+    tangent = {k: len(graph.outputs) + rank for rank, k in enumerate(floats)}
+    order = [*[p for p in moving if p < count], *sorted(k for k in reached if k >= count)]
+    found = {k: count + rank for rank, k in enumerate(order)}
+    return rewired(pushed, inputs, [*range(count), *[tangent[k] for k in order]]), found
+
+
+# --- reverse: a scan that keeps the carries, then a scan backwards -----------------------------
+
+
+def _pull_scan(
+    z: Any,
+    operands: Sequence[Any],
+    active: Sequence[bool],
+    arrived: Any,
+    pull: Transform,
+    **params: Any,
+) -> list[Any]:
+    """The share of each operand; carries of all steps are kept if the pulled body reads them."""
+    loop = Loop(**params)
+    given = Operands.of(loop, operands)
+    step = _Backward.of(loop, [p for p, flag in enumerate(active) if flag], pull)
+    seeds = dict(zip(loop.keep, unpack(arrived, loop.kept()), strict=True))
+    last = [seeds[p] if p in seeds else zeros(operands[p]) for p in step.carried]
+    sums = [zeros(operands[p]) for p in step.constants]
+    across = [*_kept_carries(loop, given, step), *given.scanned, *[seeds[k] for k in step.stacks]]
+    backward = Operands([*last, *sums], across, given.constants)
+    wanted = [rank for rank, p in enumerate(step.order) if active[p]]
+    shares = add_scan(step.graph, backward, wanted, loop.length, not loop.reverse)
+    by_operand = {step.order[rank]: s for rank, s in zip(wanted, shares, strict=True)}
+    return [by_operand.get(p) for p in range(len(operands))]
+
+
+class _Backward(NamedTuple):
+    """The backward scan.
+
+    Carried are the cotangents of the carries `carried` and the sums for `constants`; scanned are
+    the carries before each step, the scanned operands, and the cotangents of the stacks `stacks`.
+    Its results are the shares of the operands `order`.
+    """
+
+    graph: Graph
+    carried: list[int]
+    constants: list[int]
+    stacks: list[int]
+    order: list[int]
+
+    @staticmethod
+    def of(loop: Loop, active: Sequence[int], pull: Transform) -> _Backward:
+        """The backward scan for the active operands."""
+        graph, count = loop.body.graph, loop.carries
+        moving, reached = moving_inputs(graph, count, active)
+        live = live_carries(graph, count, loop.keep)
+        carried = [p for p in live if p in moving]
+        stacks = sorted(k for k in set(loop.keep) & reached if k >= count)
+        wrt = [*carried, *sorted(p for p in moving if p >= count)]
+        pulled = pull(with_outputs(graph, [*carried, *stacks]), wrt)
+        constants = [p for p in wrt if p >= loop.first_constant]
+        across = [p for p in wrt if count <= p < loop.first_constant]
+        order = [*carried, *constants, *across]
+        shares = [wrt.index(p) + len(carried) + len(stacks) for p in order]
+        summed = range(len(carried), len(carried) + len(constants))
+        step = _backward_step(pulled, loop, len(carried), shares, summed)
+        return _Backward(step, carried, constants, stacks, order)
+
+
+def _backward_step(
+    pulled: Graph, loop: Loop, carried: int, shares: Sequence[int], summed: range
+) -> Graph:
+    """The pulled body with its cotangents first, adding up the shares at `summed`."""
+    builder = Builder()
+    first, count = loop.first_constant, len(loop.body.inputs)
+    seeds = range(count, len(pulled.inputs))
+    order = [*seeds[:carried], *range(first), *seeds[carried:], *range(first, count)]
+    names, kinds = pulled.input_names, [pulled.types[i] for i in pulled.inputs]
+    given = {p: builder.add_new_input(names[p], kinds[p]) for p in order[:carried]}
+    totals = [pulled.types[pulled.outputs[shares[s]]] for s in summed]
+    sums = [builder.add_new_input(f"sum{rank}", t) for rank, t in enumerate(totals)]
+    given |= {p: builder.add_new_input(names[p], kinds[p]) for p in order[carried:]}
+    ids = inline(pulled, builder, [given[p] for p in range(len(order))])
+    results = [ids[pulled.outputs[s]] for s in shares]
+    for place, total in zip(summed, sums, strict=True):
+        results[place] = builder.add(add, (total, results[place]))
+    return builder.freeze(results)
+
+
+def _kept_carries(loop: Loop, given: Operands, step: _Backward) -> list[Any]:
+    """The carries before each step, where the backward scan reads them; None where not."""
+    graph, count = loop.body.graph, loop.carries
+    first = len(step.carried) + len(step.constants)
+    needed = [p for p, read in enumerate(is_read(step.graph)[first : first + count]) if read]
+    saving = replace(graph, outputs=(*graph.outputs[:count], *[graph.inputs[p] for p in needed]))
+    wanted = range(count, count + len(needed))
+    found = add_scan(saving, given, wanted, loop.length, loop.reverse) if needed else []
+    kept = dict(zip(needed, found, strict=True))
+    return [kept.get(p) for p in range(count)]
+
+
+scan_row = control("scan", _scan_type, _scan, _push_scan, _pull_scan)
