@@ -100,6 +100,7 @@ CASES = (
     Case("clip at its lower bound", lambda x: np.clip(x, 0.0, 3.0), 0.0, [0.0, 1], True, 24),
     Case("sinc", np.sinc, 0.0, [0.0], False, 14),
     Case("minus a square", lambda x: np.abs(-(x**2)), 0.0, [0.0], True, 12),
+    Case("root of a relu that is off", lambda x: np.sqrt(cb.relu(x)), -10.0, [0.0], False, 17),
     Case("smooth", lambda x: np.sum(x**3), np.ones(2), [[3.0, 3]]),
     Case("two relus of a vector", lambda x: cb.relu(x[0]) - cb.relu(-x[0]) + x[1],
          PLANE, [[1.0, 1]]),
