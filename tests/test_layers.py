@@ -86,6 +86,7 @@ lower/cuda_points lower/cuda_sweep_batch
 lower/cuda_sweeps
 lower/layout lower/shared lower/parts
 lower/drivers
+lower/compiled_scans
 lower/fused
 lower/engines
 lower/transformed_sweeps
@@ -130,7 +131,7 @@ compiled_graphs
 compilation
 measure/operations
 measure/element_counts measure/tables
-measure/row_counts measure/interleaving measure/saving
+measure/row_counts measure/interleaving measure/saving measure/loop_counts
 measure/counting
 measure/predicting measure/recording
 compositions delegation

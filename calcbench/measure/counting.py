@@ -7,6 +7,7 @@ over a shape (a `fill`) belongs to the program: nothing is read, written or held
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import Lifetime, byte_size, peak_bytes, value_lifetimes
 from calcbench.graph.nodes import INPUT
 from calcbench.graph.structural import fill
+from calcbench.measure.loop_counts import Taken, count_control
 from calcbench.measure.operations import Operations, summed
 from calcbench.measure.row_counts import count_row
 from calcbench.measure.tables import aligned, counts_in_row, heading
@@ -27,7 +29,8 @@ SHOWN = 40
 class NodeCost(NamedTuple):
     """What one node takes: its operations, and the bytes that it reads and writes.
 
-    `nominal` says that its operations depend on values or on LAPACK, and are the textbook's.
+    `nominal` says that its operations depend on values or on LAPACK: a textbook's count stands for
+    them. `inside` are the bytes that a loop or choice holds while it runs.
     """
 
     node: int
@@ -35,6 +38,7 @@ class NodeCost(NamedTuple):
     read: int
     written: int
     nominal: bool = False
+    inside: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,7 +104,7 @@ def count_graph(graph: Graph) -> GraphCost:
         If no count is known for a row.
     """
     _check_sizes(graph)
-    known: dict[object, _Taken] = {}  # long programs repeat few operations
+    known: dict[object, Taken] = {}  # long programs repeat few operations
     nodes = tuple(NodeCost(i, *_taken(graph, i, known)) for i in range(len(graph)))
     return GraphCost(
         graph,
@@ -108,7 +112,7 @@ def count_graph(graph: Graph) -> GraphCost:
         summed([n.operations for n in nodes]),
         sum(n.read for n in nodes),
         sum(n.written for n in nodes),
-        peak_bytes(held_values(graph)),
+        peak_bytes([*held_values(graph), *_held_inside(nodes)]),
         sum(byte_size(graph.types[i]) for i in graph.inputs),
     )
 
@@ -122,16 +126,7 @@ def _check_sizes(graph: Graph) -> None:
             )
 
 
-class _Taken(NamedTuple):
-    """A `NodeCost` without the node."""
-
-    operations: Operations
-    read: int
-    written: int
-    nominal: bool = False
-
-
-def _taken(graph: Graph, index: int, known: dict[object, _Taken]) -> _Taken:
+def _taken(graph: Graph, index: int, known: dict[object, Taken]) -> Taken:
     node, types = graph.nodes[index], graph.types
     operands = [(types[i], graph.nodes[i].row is fill) for i in node.operands]
     key = node.row, node.params, len(frozenset(node.operands)), *operands
@@ -141,13 +136,15 @@ def _taken(graph: Graph, index: int, known: dict[object, _Taken]) -> _Taken:
     return found
 
 
-def _counted(graph: Graph, index: int) -> _Taken:
+def _counted(graph: Graph, index: int) -> Taken:
     node, types = graph.nodes[index], graph.types
     if node.row is INPUT or node.row.kind == "source":
-        return _Taken(Operations(), 0, 0)
+        return Taken(Operations(), 0, 0)
+    if node.row.kind == "control":
+        return count_control(node.row, types[index], dict(node.params), count_graph)
     kinds = [types[i] for i in node.operands]
     operations, nominal = count_row(node.row, types[index], kinds, dict(node.params))
-    return _Taken(operations, _bytes_read(graph, index), byte_size(types[index]), nominal)
+    return Taken(operations, _bytes_read(graph, index), byte_size(types[index]), nominal)
 
 
 def _bytes_read(graph: Graph, index: int) -> int:
@@ -157,6 +154,10 @@ def _bytes_read(graph: Graph, index: int) -> int:
     if "leaves_out" in node.row.facts and node.operands[0] in read:
         read[node.operands[0]] = byte_size(types[index])
     return sum(read.values())
+
+
+def _held_inside(nodes: Sequence[NodeCost]) -> list[Lifetime]:
+    return [Lifetime(n.node, n.inside, n.node, n.node, "its loop") for n in nodes if n.inside]
 
 
 def held_values(graph: Graph) -> list[Lifetime]:

@@ -81,7 +81,8 @@ class Cost:
         nominal = [c for c in (self.function, self.jvp, self.vjp) if c is not None and c.nominal]
         if nominal:
             names = {c.graph.nodes[i].row.name for c in nominal for i in c.nominal}
-            said.append(f"textbook counts, not exact: {', '.join(sorted(names))}")
+            shown = ", ".join(sorted(names))
+            said.append(f"not exact, but nominal, as values or LAPACK decide: {shown}")
         return said
 
     def _kept(self) -> list[str]:

@@ -39,11 +39,12 @@ class SavedValue(NamedTuple):
 def saved_values(graph: Graph, results: int) -> tuple[SavedValue, ...]:
     """The values that a vjp graph keeps; its first `results` outputs are those of the function.
 
-    Constants are left out: they belong to the program.
+    Constants are left out: they belong to the program. A loop that runs for the sweep's sake, to
+    keep its carries, counts as one of the function's.
     """
-    guarded = [g.node for g in graph.guards]
-    upward = frozenset(reachable(graph.nodes, [*graph.outputs[:results], *guarded]))
     seeds = frozenset(graph.inputs[-_seed_count(graph, results) :])
+    roots = [*graph.outputs[:results], *(g.node for g in graph.guards), *_early_loops(graph, seeds)]
+    upward = frozenset(reachable(graph.nodes, roots))
     kept = (upward | frozenset(graph.inputs)) - seeds
     readers: dict[int, list[int]] = {}
     for index, node in enumerate(graph.nodes):
@@ -51,6 +52,15 @@ def saved_values(graph: Graph, results: int) -> tuple[SavedValue, ...]:
             if operand in kept and graph.nodes[operand].row.kind != "source":
                 readers.setdefault(operand, []).append(index)
     return tuple(_saved(graph, i, readers[i]) for i in sorted(readers))
+
+
+def _early_loops(graph: Graph, seeds: frozenset[int]) -> list[int]:
+    """The nodes that hold graphs and wait for no seed."""
+    late = set(seeds)
+    for index, node in enumerate(graph.nodes):
+        if not late.isdisjoint(node.operands):
+            late.add(index)
+    return [i for i, n in enumerate(graph.nodes) if n.row.kind == "control" and i not in late]
 
 
 def _seed_count(graph: Graph, results: int) -> int:
