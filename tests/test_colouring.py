@@ -95,6 +95,24 @@ def test_groups_lie_between_the_fullest_row_and_those_of_scipy(name, mode):
         )
 
 
+def first_fit(pattern):
+    """The number of groups if each column joins the first one where it fits."""
+    groups = []
+    for column in pattern.toarray().T:
+        fits = [g for g in groups if not (g & column).any()]
+        if fits:
+            fits[0] |= column
+        else:
+            groups.append(column.copy())
+    return len(groups)
+
+
+def test_the_given_order_is_kept_where_it_takes_fewer_groups():
+    for seed in range(300):
+        pattern = drawn(seed, (30 + seed % 40, 40), 0.02 + 0.015 * (seed % 10))
+        assert column_colours(pattern).max() + 1 <= first_fit(pattern)
+
+
 @pytest.mark.parametrize("name", SYMMETRIC)
 def test_star_colours_leave_no_path_of_two_colours(name):
     assert star_faults(SYMMETRIC[name], star_colours(SYMMETRIC[name])) == []

@@ -284,8 +284,9 @@ def test_shapes_are_flattened(shape):
 
 def test_a_branch_has_its_own_pattern():
     jacobian = cb.jacobian(lambda x: x[1:] * x[:-1] if x[0] > 0 else x[1:] * 0.0 + 1.0, sparse=True)
-    assert [jacobian.plan(s * np.ones(5)).sweeps for s in (1.0, -1.0, 1.0)] == [2, 1, 2]
-    assert [jacobian(s * np.ones(5)).nnz for s in (1.0, -1.0, 1.0)] == [8, 4, 8]
+    signs = (1.0, 1.0, -1.0, -1.0, 1.0, -1.0)
+    assert [jacobian.plan(s * np.ones(5)).sweeps for s in signs] == [2, 2, 1, 1, 2, 1]
+    assert [jacobian(s * np.ones(5)).nnz for s in signs] == [8, 8, 4, 4, 8, 4]
 
 
 def test_a_branch_without_derivatives_is_left_again():
@@ -303,6 +304,15 @@ def test_positions_are_read_at_every_call(is_captured):
         captured[:] = index
         found = jacobian(X) if is_captured else jacobian(X, np.array(index))
         np.testing.assert_array_equal(found.toarray(), (2 * X * np.eye(N))[index])
+
+
+def test_a_branch_of_measure_zero_keeps_the_slope_of_the_other():
+    def function(x, k):
+        return np.where(1.0 * k == 3.0, x[0], x[1])
+
+    x, dense, sparse = np.ones(2), cb.jacobian(function), cb.jacobian(function, sparse=True)
+    for k in (3, 2, 3):
+        np.testing.assert_array_equal(sparse(x, k).toarray()[0], dense(x, k))
 
 
 def test_results_do_not_share_memory():
