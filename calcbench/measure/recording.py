@@ -36,7 +36,8 @@ def recorded_graph(
     if not callable(function):
         raise GraphError(
             f"{asked} takes a function or a Graph, got {type(function).__name__} {function!r:.60}; "
-            f"pass the function itself and then its arguments: {asked}(f, x), not {asked}(f(x))"
+            f"pass the function itself and then its arguments: {asked}(f, x), not {asked}(f(x)); "
+            "as_graph makes a graph of a value built from var"
         )
     paths = Paths(function, lambda graph, wrt: Program(graph))
     arguments = _arguments(paths, args, argnums)

@@ -143,9 +143,14 @@ def cost(function: Callable[..., Any] | Graph, *args: Any, argnums: Argnums | No
     -----
     Counted is the program after exact rewrites, as the transforms leave it: every node reads its
     operands, computes, and writes its result; see `Operations` for the kinds. The count depends on
-    no engine: fusing nodes moves fewer bytes, for the same operations. For a scalar y, reverse
-    accumulation takes a small multiple of the operations of the function (Griewank & Walther 2008,
-    section 4.5), stated here as 5 and judged by the numbers: indexing entry by entry breaks it.
+    no engine: fusing nodes moves fewer bytes, for the same operations. The jvp is run in forward
+    accumulation's order, each tangent beside its value, so that what it holds does not grow with
+    the length of the program; the vjp holds what its sweep downward reads. Where values (sorting,
+    `cond`, `while_loop`) or LAPACK's iterations decide, the count is nominal and the report says so.
+
+    For a scalar y, reverse accumulation takes a small multiple of the operations of the function
+    (Griewank & Walther 2008, chapter 4), stated here as 5 and judged by the numbers: indexing entry
+    by entry breaks it, and so does a function of a few operations with a longer derivative.
 
     Examples
     --------
