@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.ir import Graph
+from calcbench.graph.nodes import Node
 from calcbench.lower.blocked_products import blocked_functions, product_workspace
 from calcbench.lower.emission import indented
 from calcbench.lower.folding import FoldWriter
 from calcbench.lower.groups import Group, Planner, base
 from calcbench.lower.layout import Layout
 from calcbench.lower.loops import Loop
+from calcbench.lower.node_kinds import numpy_function
 from calcbench.lower.parts import LONGEST, SCALARS, Part, cut, hand_on, paired
 from calcbench.lower.passes import product_lines, scan_lines, scatter_lines
 from calcbench.lower.shared import calling
@@ -63,9 +65,15 @@ class Drivers:
     """
 
     def __init__(
-        self, graph: Graph, plan: Planner, layout: Layout, target: Target, vectorised: bool
+        self,
+        graph: Graph,
+        plan: Planner,
+        layout: Layout,
+        target: Target,
+        vectorised: bool,
+        function_of: Callable[[Node], Callable[..., Any]] = numpy_function,
     ) -> None:
-        self.graph, self.layout = graph, layout
+        self.graph, self.layout, self._function_of = graph, layout, function_of
         self.target, self.vectorised = target, vectorised
         self.names = layout.names
         self.workspace = 0
@@ -208,12 +216,13 @@ class Drivers:
     # --- call-outs ----------------------------------------------------------------------------
 
     def _callout(self, node: int) -> Step:
-        row, operands, params, _ = self.graph.nodes[node]
+        operands = self.graph.nodes[node].operands
         nodes = [base(self.graph, operand) for operand in operands]
         readers = [self.layout.reader(n, o) for n, o in zip(nodes, operands, strict=True)]
         out = self.layout.reader(node, node)
         where = partial(self.graph.place, node)
-        call = partial(_call_out, partial(row.numpy, **dict(params)), readers, out, where)
+        function = self._function_of(self.graph.nodes[node])
+        call = partial(_call_out, function, readers, out, where)
         return Step(call, tuple(self.layout.place(n) for n in (*nodes, node)))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
+from calcbench.lower.compiled_scans import compiled_function
 from calcbench.lower.compiler import Argument, compile_only, load
 from calcbench.lower.drivers import Drivers, Step, is_shared
 from calcbench.lower.groups import Planner
@@ -135,7 +136,8 @@ def prepare_fused(graph: Graph, vectorised: bool = True) -> FusedProgram:
     """
     plan = Planner(graph, variables=True)
     layout = Layout(graph, plan)
-    drivers = Drivers(graph, plan, layout, CPU, vectorised)
+    function_of = partial(compiled_function, vectorised=vectorised)
+    drivers = Drivers(graph, plan, layout, CPU, vectorised, function_of)
     imports, modules = linked(drivers.text)
     source = f"{CPU.header}{imports}\n\n{drivers.text}"
     module, arguments = load(source, modules), layout.arguments()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from calcbench.graph.ir import Graph
-from calcbench.graph.nodes import INPUT
+from calcbench.graph.nodes import INPUT, Node
 from calcbench.graph.structural import constant, fill, gather, matmul
 from calcbench.lower.pulling import is_view
 from calcbench.lower.texts import is_elementwise
@@ -34,6 +36,11 @@ def node_kind(graph: Graph, node: int) -> str:
         return "scatter" if is_inside(graph, node) else "callout"
     kinds = {FOLDS: "fold", SCANS: "scan", PIECES: "piece"}
     return next((kind for names, kind in kinds.items() if row.name in names), "callout")
+
+
+def numpy_function(node: Node) -> Callable[..., Any]:
+    """What a call-out of the node calls: the NumPy function of its row."""
+    return partial(node.row.numpy, **dict(node.params))
 
 
 def is_inside(graph: Graph, node: int) -> bool:
