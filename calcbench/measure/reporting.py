@@ -146,7 +146,8 @@ def cost(function: Callable[..., Any] | Graph, *args: Any, argnums: Argnums | No
     no engine: fusing nodes moves fewer bytes, for the same operations. The jvp is run in forward
     accumulation's order, each tangent beside its value, so that what it holds does not grow with
     the length of the program; the vjp holds what its sweep downward reads. Where values (sorting,
-    `cond`, `while_loop`) or LAPACK's iterations decide, the count is nominal and the report says so.
+    `cond`, `while_loop`) or LAPACK's iterations decide, the count is nominal, and the report says
+    so.
 
     For a scalar y, reverse accumulation takes a small multiple of the operations of the function
     (Griewank & Walther 2008, chapter 4), stated here as 5 and judged by the numbers: indexing entry
