@@ -22,8 +22,8 @@ from harness import Bar, Timing, machine, report
 from sympy.matrices.expressions.diagonal import DiagonalOf
 
 import calcbench as cb
-from calcbench.symbolic.grammar import parse_text
-from calcbench.symbolic.syntax import Term
+from calcbench.symbolic.text.grammar import parse_text
+from calcbench.symbolic.text.syntax import Term
 
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -24,7 +24,7 @@ from calcbench.graph.conventions import (
 from calcbench.hulls import holds
 from calcbench.scalar_subgradients import scalar_expression, scalar_subdifferential
 from calcbench.sets import Part, SubgradientSet, hull_of, same_images
-from calcbench.symbolic.grammar import parse_text
+from calcbench.symbolic.text.grammar import parse_text
 
 
 __all__ = [

@@ -213,7 +213,7 @@ def taylor_exponents(graph: Graph, xs: Values, seed: int, push: Transform = cb.j
     (_, first, _, second), (_, e, _, e2) = inner
     skip_unless(finite(first, second))
     expression, symbols = symbolic(graph)
-    run = sp.lambdify(symbols, expression, "mpmath", cse=True)
+    run = sp.lambdify(symbols, expression, "mpmath", cse=True)  # noqa: TID251 - own symbols
     with mpmath.workdps(DIGITS):
 
         def line(h: Any) -> Any:

@@ -104,7 +104,7 @@ def test_the_corpus_is_large_and_has_no_text_twice():
 
 @pytest.mark.parametrize("undeclared", ["letter", "scalar"])
 def test_no_hostile_text_is_read_and_none_costs_anything(undeclared):
-    prelude = "from calcbench.symbolic.grammar import parse_text"
+    prelude = "from calcbench.symbolic.text.grammar import parse_text"
     call = f"parse_text(text, undeclared={undeclared!r})"
     assert faults(watched_reports(call, prelude)) == []
 

@@ -9,9 +9,9 @@ import pytest
 
 import calcbench as cb
 from calcbench.graph.checker import check_graph
-from calcbench.symbolic.grammar import parse_text
-from calcbench.symbolic.listed_functions import LISTED, SPELLINGS, find_listed
-from calcbench.symbolic.syntax import read_syntax
+from calcbench.symbolic.text.grammar import parse_text
+from calcbench.symbolic.text.listed_functions import LISTED, SPELLINGS, find_listed
+from calcbench.symbolic.text.syntax import read_syntax
 
 
 SIZES = {"n": 3, "m": 4, "k": 2, "l": 5, "p": 6}

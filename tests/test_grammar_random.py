@@ -8,9 +8,9 @@ from hypothesis import given, settings, strategies as st
 
 import calcbench as cb
 from calcbench.graph.checker import check_graph
-from calcbench.symbolic.grammar import parse_text
-from calcbench.symbolic.syntax import read_syntax
-from calcbench.symbolic.syntax_text import format_latex, format_syntax
+from calcbench.symbolic.text.grammar import parse_text
+from calcbench.symbolic.text.syntax import read_syntax
+from calcbench.symbolic.text.syntax_text import format_latex, format_syntax
 
 
 WORDS = [

@@ -91,19 +91,19 @@ lower/fused
 lower/engines
 lower/transformed_sweeps
 programs functions lanes device_calls
-symbolic/parse_errors symbolic/sizes symbolic/layouts symbolic/chains
-symbolic/tokens
-symbolic/syntax
-symbolic/syntax_text
-symbolic/declarations symbolic/forms symbolic/constants
-symbolic/listed_functions
-symbolic/inference symbolic/graph_writing
-symbolic/grammar symbolic/scalar_trees
-symbolic/interval_functions symbolic/rules symbolic/tidying
-symbolic/intervals
-symbolic/scalar_rules symbolic/sampling
-symbolic/derivation
-symbolic/answers
+symbolic/text/parse_errors symbolic/text/sizes symbolic/layouts symbolic/chains
+symbolic/text/tokens
+symbolic/text/syntax
+symbolic/text/syntax_text
+symbolic/text/declarations symbolic/text/forms symbolic/text/constants
+symbolic/text/listed_functions
+symbolic/text/inference symbolic/text/graph_writing
+symbolic/text/grammar symbolic/derivations/scalar_trees
+symbolic/derivations/interval_functions symbolic/derivations/rules symbolic/derivations/tidying
+symbolic/derivations/intervals
+symbolic/derivations/scalar_rules symbolic/derivations/sampling
+symbolic/derivations/derivation
+symbolic/derivations/answers
 symbolic/matrices/keys symbolic/matrices/precise_values
 symbolic/matrices/indexed symbolic/matrices/forms symbolic/matrices/graph_entries
 symbolic/matrices/whole_matrices
@@ -116,15 +116,15 @@ symbolic/matrices/functions_as_text symbolic/matrices/graph_writer symbolic/matr
 symbolic/matrices/slopes symbolic/matrices/certificates
 symbolic/matrices/results
 symbolic/matrices/calculus
-symbolic/scalar_steps symbolic/points symbolic/smooth_steps
-symbolic/calls symbolic/columns symbolic/series symbolic/row_rules
-symbolic/sweep symbolic/patterns
-symbolic/factors symbolic/branches symbolic/precision
-symbolic/entries symbolic/germs
-symbolic/matrix_entries symbolic/source symbolic/sides
-symbolic/graph_sources symbolic/polarisation
-symbolic/sources symbolic/bridge symbolic/expressions
-symbolic/oracle
+symbolic/references/scalar_steps symbolic/references/points symbolic/references/smooth_steps
+symbolic/references/calls symbolic/references/columns symbolic/references/series symbolic/row_rules
+symbolic/references/sweep symbolic/patterns
+symbolic/references/factors symbolic/references/branches symbolic/references/precision
+symbolic/references/entries symbolic/references/germs
+symbolic/references/matrix_entries symbolic/references/source symbolic/references/sides
+symbolic/references/graph_sources symbolic/references/polarisation
+symbolic/references/sources symbolic/bridge symbolic/expressions
+symbolic/references/oracle
 batches shortcuts sweep_points
 sweep_shortcuts
 compiled_graphs

@@ -5,8 +5,8 @@ import pytest
 import sympy as sp
 
 import calcbench as cb
-from calcbench.symbolic import branches, calls, precision, sides, smooth_steps
-from calcbench.symbolic.series import Algebra
+from calcbench.symbolic.references import branches, calls, precision, sides, smooth_steps
+from calcbench.symbolic.references.series import Algebra
 
 
 x = sp.Symbol("x")

@@ -12,16 +12,16 @@ from attack_corpus import ATTACKS
 from hypothesis import given, strategies as st
 
 import calcbench as cb
-from calcbench.symbolic import scalar_rules
-from calcbench.symbolic.interval_functions import NoValue
-from calcbench.symbolic.intervals import Intervals
-from calcbench.symbolic.rules import DERIVATIVE_TREES, DERIVATIVES
-from calcbench.symbolic.sampling import random_points
-from calcbench.symbolic.scalar_rules import derived
-from calcbench.symbolic.scalar_trees import syntax_of, tree_of
-from calcbench.symbolic.syntax import read_syntax
-from calcbench.symbolic.syntax_text import format_syntax
-from calcbench.symbolic.tidying import tidied
+from calcbench.symbolic.derivations import scalar_rules
+from calcbench.symbolic.derivations.interval_functions import NoValue
+from calcbench.symbolic.derivations.intervals import Intervals
+from calcbench.symbolic.derivations.rules import DERIVATIVE_TREES, DERIVATIVES
+from calcbench.symbolic.derivations.sampling import random_points
+from calcbench.symbolic.derivations.scalar_rules import derived
+from calcbench.symbolic.derivations.scalar_trees import syntax_of, tree_of
+from calcbench.symbolic.derivations.tidying import tidied
+from calcbench.symbolic.text.syntax import read_syntax
+from calcbench.symbolic.text.syntax_text import format_syntax
 
 
 x, y, a = sp.symbols("x y a", positive=True)

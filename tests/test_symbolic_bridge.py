@@ -14,7 +14,7 @@ from calcbench.graph.interpreter import evaluate
 from calcbench.graph.lifting import common_builder, place
 from calcbench.graph.trees import leaves_of
 from calcbench.symbolic import patterns
-from calcbench.symbolic.columns import detached
+from calcbench.symbolic.references.columns import detached
 
 
 x, y, z = sp.symbols("x y z")

@@ -11,8 +11,8 @@ from sympy.functions.elementary.piecewise import ExprCondPair
 
 from calcbench.graph.arraytype import ArrayType, GraphError
 from calcbench.graph.ir import Graph
-from calcbench.symbolic.entries import Entry, entries_of, exact
-from calcbench.symbolic.scalar_steps import SLOTS
+from calcbench.symbolic.references.entries import Entry, entries_of, exact
+from calcbench.symbolic.references.scalar_steps import SLOTS
 
 
 MOST_OPERATIONS = 50_000

@@ -67,8 +67,8 @@ def check_chain(shapes: Sequence[Any]) -> Chain:
         if left[1] != right[0]:
             raise ShapeError(
                 f"link {link} of the chain does not fit: {format_shape(left)}{format_shape(right)} "
-                f"with columns {left[1]} and rows {right[0]}; what factor {link} is a derivative by, "
-                f"factor {link + 1} is the derivative of" + _turned(left, right)
+                f"with columns {left[1]} and rows {right[0]}; what factor {link} is a derivative "
+                f"by, factor {link + 1} is the derivative of" + _turned(left, right)
             )
     return Chain(factors, (factors[0][0], factors[-1][1]))
 

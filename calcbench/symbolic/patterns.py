@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import sympy as sp
 
-from calcbench.symbolic.columns import template
-from calcbench.symbolic.scalar_steps import SLOTS
+from calcbench.symbolic.references.columns import template
+from calcbench.symbolic.references.scalar_steps import SLOTS
 
 
 class Pattern(NamedTuple):

@@ -10,7 +10,6 @@ from calcbench.graph.arraytype import DTypeError, GraphError
 from calcbench.graph.explicit import as_graph
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifting import Value
-from calcbench.symbolic.grammar import parse_text
 from calcbench.symbolic.layouts import check_layout
 from calcbench.symbolic.matrices.certificates import certify
 from calcbench.symbolic.matrices.indexed import Tensor
@@ -18,6 +17,7 @@ from calcbench.symbolic.matrices.recognition import recognised
 from calcbench.symbolic.matrices.results import MatrixDerivative, derivative_graph
 from calcbench.symbolic.matrices.slopes import slope_of
 from calcbench.symbolic.matrices.structures import NOTES, STRUCTURED, by_free_entries
+from calcbench.symbolic.text.grammar import parse_text
 
 
 def matrix_diff(

@@ -1,0 +1,1 @@
+"""Scalar derivatives of texts, step by step and checked; answers decided."""

@@ -1,0 +1,1 @@
+"""Exact derivatives: SymPy one scalar step at a time, evaluated with mpmath."""
