@@ -54,7 +54,7 @@ _EXPORTS = {
     "jvp": "calcbench.products",
     "jvp_graph": "calcbench.forward_mode.pushforward",
     "kink_convention": "calcbench.graph.conventions",
-    "kink_report": "calcbench.kink_reporting",
+    "kink_report": "calcbench.nonsmooth.kink_reporting",
     "lexicographic": "calcbench.forward_mode.onesided",
     "lgamma": "calcbench.functions",
     "logsumexp": "calcbench.functions",

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from calcbench.cells import pieces_of
-from calcbench.choices import Piece, Search
-from calcbench.cones import lowest_on
 from calcbench.forward_mode.onesided import named
 from calcbench.forward_mode.points import Point, check_scalar
 from calcbench.graph.arraytype import DerivativeError
@@ -21,9 +18,12 @@ from calcbench.graph.conventions import (
     kink_convention,
     slope_at,
 )
-from calcbench.hulls import holds
-from calcbench.scalar_subgradients import scalar_expression, scalar_subdifferential
-from calcbench.sets import Part, SubgradientSet, hull_of, same_images
+from calcbench.nonsmooth.cells import pieces_of
+from calcbench.nonsmooth.choices import Piece, Search
+from calcbench.nonsmooth.cones import lowest_on
+from calcbench.nonsmooth.hulls import holds
+from calcbench.nonsmooth.scalar_subgradients import scalar_expression, scalar_subdifferential
+from calcbench.nonsmooth.sets import Part, SubgradientSet, hull_of, same_images
 from calcbench.symbolic.text.grammar import parse_text
 
 

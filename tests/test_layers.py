@@ -136,11 +136,12 @@ measure/counting
 measure/predicting measure/recording
 compositions delegation
 sparse_jacobians
-derivatives jacobians products cones hulls switches scalar_subgradients
-choices sets
-cells
+derivatives jacobians products
+nonsmooth/cones nonsmooth/hulls nonsmooth/switches nonsmooth/scalar_subgradients
+nonsmooth/choices nonsmooth/sets
+nonsmooth/cells
 subgradients
-kink_reporting
+nonsmooth/kink_reporting
 sweeps
 sweep_batches
 cuda_reporting measure/reporting measure/choosing

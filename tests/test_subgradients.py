@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 from nonsmooth_cases import CASES, PLANE, Case, norm
 
 import calcbench as cb
-from calcbench import choices
-from calcbench.sets import Part, SubgradientSet
+from calcbench.nonsmooth import choices
+from calcbench.nonsmooth.sets import Part, SubgradientSet
 
 
 BY_NAME = {case.name: case for case in CASES}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from calcbench.graph.arraytype import DerivativeError, ShapeError
-from calcbench.hulls import extreme_points, nearest_in_hull
+from calcbench.nonsmooth.hulls import extreme_points, nearest_in_hull
 
 
 SWEEPS = 500

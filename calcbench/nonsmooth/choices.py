@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calcbench.cones import Cone
 from calcbench.forward_mode.onesided import slack_of
 from calcbench.forward_mode.points import Point, Recording
 from calcbench.forward_mode.walking import Name, Question
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph
-from calcbench.switches import ordered
+from calcbench.nonsmooth.cones import Cone
+from calcbench.nonsmooth.switches import ordered
 
 
 class Piece(NamedTuple):

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from calcbench.choices import Branch, Choices, DeadEnd, Piece, Search, Widened
-from calcbench.cones import Cone
 from calcbench.forward_mode.points import Point, Recording
 from calcbench.forward_mode.walking import OffPath
 from calcbench.graph.arraytype import DerivativeError
+from calcbench.nonsmooth.choices import Branch, Choices, DeadEnd, Piece, Search, Widened
+from calcbench.nonsmooth.cones import Cone
 
 
 def pieces_of(point: Point, budget: int, independent: bool) -> Search:

@@ -12,7 +12,7 @@ from calcbench.derivatives import grad
 from calcbench.forward_mode.points import Point
 from calcbench.forward_mode.walking import Question
 from calcbench.graph.arraytype import DerivativeError
-from calcbench.sets import SubgradientSet
+from calcbench.nonsmooth.sets import SubgradientSet
 from calcbench.subgradients import subdifferential
 
 
