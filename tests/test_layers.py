@@ -135,10 +135,10 @@ measure/row_counts measure/interleaving measure/saving measure/loop_counts
 measure/counting
 measure/predicting measure/recording
 compositions delegation
-sparse_jacobians
+sparse_jacobians many_sweeps
 derivatives jacobians products
 nonsmooth/cones nonsmooth/hulls nonsmooth/switches nonsmooth/scalar_subgradients
-nonsmooth/choices nonsmooth/sets
+nonsmooth/choices nonsmooth/sets matrix_products
 nonsmooth/cells
 subgradients
 nonsmooth/kink_reporting
