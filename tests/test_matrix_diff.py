@@ -598,3 +598,9 @@ def repeated(v):
     for _ in range(12):
         v = v * np.sin(v)
     return v
+
+
+def test_matrices_within_index_notation_are_written_as_matrices():
+    d = cb.matrix_diff("A*inv(X'*X)*w", "X")
+    assert "inv(Xᵀ X)_" in d.unicode()
+    assert r"inv(X^{\top} \, X)_{" in d.latex()

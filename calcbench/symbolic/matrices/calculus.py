@@ -77,7 +77,8 @@ def matrix_diff(
     _check_size(graph)
     names = graph.input_names
     if wrt not in names:
-        raise GraphError(f"{wrt!r} is no variable of the expression; it has {', '.join(names)}")
+        known = ", ".join(names) or "none"
+        raise GraphError(f"{wrt!r} is no variable of the expression; its variables: {known}")
     position = names.index(wrt)
     slope = slope_of(graph, position, structures, order)
     tensor = _by_free(slope.tensor, structures.get(wrt, ""), order)

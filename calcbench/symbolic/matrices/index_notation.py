@@ -20,7 +20,15 @@ from calcbench.symbolic.matrices.indexed import (
     Term,
     Triangle,
 )
-from calcbench.symbolic.matrices.notation import STEPS, function_name
+from calcbench.symbolic.matrices.notation import (
+    LATEX,
+    STEPS,
+    UNICODE,
+    Syntax,
+    function_name,
+    written,
+)
+from calcbench.symbolic.matrices.recognition import recognised
 from calcbench.symbolic.matrices.sources import MATRIX_CALLS, call_text, extent, safe_name
 
 
@@ -92,12 +100,8 @@ def _base(
             return f"[{inner.replace(', ', ' > ')}]"
         return f"{function_name(base.name)}({inner})"
     if isinstance(base, MatrixFunction):
-        names = [letter for letter in LETTERS if letter not in labels.values()][:2]
-        own = dict(zip(base.argument.slots, names, strict=False))
-        inner = _sum(base.argument, own, latex)
-        whole = len(base.argument.terms) == 1 and len(base.argument.terms[0].factors) == 1
-        symbol = base.argument.terms[0].factors[0].base if whole else None
-        shown = symbol.name if isinstance(symbol, Symbol) else inner
+        form = recognised(base.argument.terms, base.argument.slots)
+        shown = _alone(base.argument, latex) if form is None else written(form, _syntax(latex))
         return f"{base.name}({shown}){below}"
     if isinstance(base, Symbol):
         return base.name + below
@@ -105,6 +109,17 @@ def _base(
         return str(base.dim)
     name = {Delta: r"\delta" if latex else "δ", Pack: "pack"}.get(type(base), base.key)
     return name + below
+
+
+def _syntax(latex: bool) -> Syntax:
+    return LATEX if latex else UNICODE
+
+
+def _alone(tensor: Tensor, latex: bool) -> str:
+    """A tensor that has no matrix notation, with letters of its own."""
+    letters = dict(zip(tensor.slots, LETTERS, strict=False))
+    left = "".join(letters[i] for i in tensor.slots)
+    return f"{left}: {_sum(tensor, letters, latex)}"
 
 
 def _inside(
