@@ -37,6 +37,7 @@ from calcbench.measure.interleaving import interleaved
 from calcbench.measure.operations import Operations
 from calcbench.measure.predicting import Sweeps
 from calcbench.measure.row_counts import count_row
+from calcbench.measure.saving import saved_values
 from calcbench.reverse_mode.pullback import vjp_graph
 
 
@@ -473,6 +474,13 @@ def test_forward_over_a_scan_is_flat_and_reverse_keeps_the_carries() -> None:
     assert 8 * 990 <= long.vjp.peak - short.vjp.peak <= 2 * 8 * 990
     assert max(long.saved, key=lambda v: v.size).size // 8 in (1000, 1001)
     assert "scan" in max(long.saved, key=lambda v: v.size).place
+
+
+def test_a_loop_that_waits_for_no_cotangent_is_kept_and_not_its_operands() -> None:
+    x, ct = cb.var("x"), cb.var("ct0")
+    doubled = cb.scan(lambda c, _: (c * 2.0, None), x, length=3)[0]
+    found = saved_values(cb.as_graph((np.sin(x), doubled * ct)), 1)
+    assert [v.place.partition(",")[0].partition(" = ")[2] for v in found] == ["scan"]
 
 
 def test_a_loop_holds_its_carry_and_what_its_body_computes() -> None:
