@@ -72,6 +72,7 @@ _EXPORTS = {
     "softmax": "calcbench.functions",
     "softplus": "calcbench.functions",
     "steps": "calcbench.symbolic.derivations.derivation",
+    "sweep": "calcbench.growth",
     "to_sympy": "calcbench.symbolic.bridge",
     "subdifferential": "calcbench.subgradients",
     "trace": "calcbench.derivatives",

@@ -147,6 +147,7 @@ sweep_batches
 cuda_reporting measure/reporting measure/choosing
 measure/mode_records
 workbench
+growth
 verification/calls verification/directions verification/extrapolation verification/report
 verification/diagnosis verification/inputs verification/ladder
 verification/differences verification/observation
