@@ -118,7 +118,7 @@ symbolic/matrices/results
 symbolic/matrices/calculus
 symbolic/references/scalar_steps symbolic/references/points symbolic/references/smooth_steps
 symbolic/references/calls symbolic/references/columns symbolic/references/series symbolic/row_rules
-symbolic/references/sweep symbolic/patterns
+symbolic/references/smooth_sweeps symbolic/patterns
 symbolic/references/factors symbolic/references/branches symbolic/references/precision
 symbolic/references/entries symbolic/references/germs
 symbolic/references/matrix_entries symbolic/references/source symbolic/references/sides

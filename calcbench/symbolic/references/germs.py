@@ -29,7 +29,7 @@ from calcbench.symbolic.references.series import (
     Series,
     Undefined,
 )
-from calcbench.symbolic.references.sweep import needed_steps
+from calcbench.symbolic.references.smooth_sweeps import needed_steps
 
 
 Names = tuple[Any, ...]

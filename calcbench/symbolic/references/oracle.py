@@ -15,9 +15,9 @@ from calcbench.symbolic.references.polarisation import differentials
 from calcbench.symbolic.references.precision import NotSettledError, settled
 from calcbench.symbolic.references.scalar_steps import Budget
 from calcbench.symbolic.references.sides import Function, value_at
+from calcbench.symbolic.references.smooth_sweeps import Sized, gradient, values_of
 from calcbench.symbolic.references.source import Source
 from calcbench.symbolic.references.sources import read_source
-from calcbench.symbolic.references.sweep import Sized, gradient, values_of
 
 
 MOST_DIGITS = 10_000
