@@ -13,6 +13,7 @@ from calcbench.graph.checker import check_graph
 from calcbench.graph.control_bodies import Body
 from calcbench.graph.control_scans import scan_row
 from calcbench.graph.interpreter import evaluate
+from calcbench.lower.compiled_scans import CompiledScan, compiled_function
 from calcbench.reverse_mode.pullback import vjp_graph
 
 
@@ -185,6 +186,23 @@ def test_engines_agree_with_numpy(case: Case, engine: str) -> None:
     same(got[1], want[1], exact=False)
 
 
+@EVERY_SCAN
+def test_compiled_loops_give_what_numpy_gives(case: Case) -> None:
+    """Loops of both modes, several results of one dtype, arrays and numbers, both directions."""
+    graph = all_of(case, cb.scan)
+    for made in (jvp_graph(graph), vjp_graph(graph)):
+        for node in made.nodes:
+            if node.row is scan_row and "scan" not in str(dict(node.params)["body"].graph):
+                types = [made.types[i] for i in node.operands]
+                given = [RNG.uniform(0.5, 1.5, t.shape).astype(t.dtype)[()] for t in types]
+                want = scan_row.numpy(*given, **dict(node.params))
+                got = np.full_like(want, -1)
+                function = compiled_function(node, vectorised=True)
+                assert isinstance(function, CompiledScan)
+                function(got, *given)
+                np.testing.assert_allclose(got, want, rtol=1e-13)
+
+
 def test_gradients_agree_with_differences() -> None:
     for case in SCANS:
         graph = all_of(case, cb.scan)
@@ -213,12 +231,9 @@ def scans(graph: Any) -> list[dict[str, Any]]:
 
 
 def test_only_carries_with_tangents_get_them() -> None:
-    """Three of the four carries of `late` move: by fixpoint, as two of them start constant.
-
-    With their tangents go the three carries that the tangents depend on.
-    """
+    """Three of the four carries of `late` move: by fixpoint, as two of them start constant."""
     pushed = jvp_graph(all_of(Case(late, (0.6, XS[:, 0])), cb.scan), wrt=[0])
-    assert max(s["carries"] for s in scans(pushed)) == 3 + 3
+    assert max(s["carries"] for s in scans(pushed)) == 4 + 3
 
 
 def test_a_linear_recurrence_keeps_no_carries() -> None:
@@ -227,6 +242,15 @@ def test_a_linear_recurrence_keeps_no_carries() -> None:
     pulled = vjp_graph(graph)
     assert all(len(s["keep"]) == 1 and s["scanned"] <= 1 for s in scans(pulled))
     np.testing.assert_array_equal(outputs(pulled, XS[:, 0], 1.0)[1], 0.5 ** np.arange(5)[::-1])
+
+
+def test_no_loop_runs_twice_for_a_value_and_its_derivative() -> None:
+    """The value comes with the carries that are kept, and with the tangents."""
+    graph = all_of(SCANS[0], cb.scan)
+    assert [s["reverse"] for s in scans(vjp_graph(graph))] == [False, True]
+    assert len(scans(jvp_graph(graph))) == 1
+    again = scans(jvp_graph(vjp_graph(graph)))
+    assert [s["reverse"] for s in again] == [False, True]
 
 
 def test_a_scan_is_one_node_at_any_length() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from calcbench.graph.activity import leading, partials_of, varied
 from calcbench.graph.checker import float_positions
 from calcbench.graph.comparison import not_equal
+from calcbench.graph.control_bodies import shared_runs
 from calcbench.graph.elementwise import convert
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
@@ -69,7 +70,7 @@ def _pushed(graph: Graph, positions: Sequence[int]) -> Graph:
     outputs = [ids[i] for i in graph.outputs]
     floats = [i for i in outputs if builder.types[i].is_float]
     pushed = [or_zeros(tangents.get(i), Value(builder, i)).id for i in floats]
-    return builder.freeze([*outputs, *pushed])
+    return shared_runs(builder.freeze([*outputs, *pushed]), builder.instead)
 
 
 def _copy_input(graph: Graph, builder: Builder, index: int) -> int:

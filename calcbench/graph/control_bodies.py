@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate
@@ -184,3 +184,57 @@ def with_further_inputs(graph: Graph, further: Sequence[tuple[str, ArrayType]]) 
     for name, kind in further:
         builder.add_new_input(name, kind)
     return builder.freeze([ids[i] for i in graph.outputs])
+
+
+# --- one run for a value and its derivative -----------------------------------------------------
+
+
+def compute_instead(z: Any, values: Sequence[Any], beside: Any) -> None:
+    """Note that `values`, laid end to end, are `z`, and are computed with `beside` anyway."""
+    new = pack(values).id
+    if z.id not in reachable(z.builder.nodes, [new]):  # else it is `z` itself, taken apart
+        z.builder.instead[z.id] = (new, beside.id)
+
+
+def shared_runs(graph: Graph, instead: Mapping[int, tuple[int, int]]) -> Graph:
+    """The graph in which a loop or branch does not run a second time beside its derivative.
+
+    `instead` maps a node to one of the same value, and to one that is computed with that. The
+    replacement counts where the latter is needed; what a loop is given never depends on the loop,
+    so there is an order in which every node follows what it reads.
+    """
+    needed = frozenset(reachable(graph.nodes, graph.outputs))
+    better = {i: new for i, (new, beside) in instead.items() if beside in needed}
+    if not better:
+        return graph
+    builder, new = Builder(), dict[int, int]()
+    for index in graph.inputs:
+        new[index] = builder.add_typed(graph.nodes[index], graph.types[index], None)
+    for index in _following(graph, better):
+        if index in better:
+            new[index] = new[better[index]]
+        elif index not in new:
+            node = graph.nodes[index]
+            moved = node.with_operands(tuple(new[i] for i in node.operands))
+            new[index] = builder.add_typed(moved, graph.types[index], graph.origins[index])
+    builder.inputs = [new[i] for i in graph.inputs]
+    for guard in graph.guards:
+        builder.guard(new[guard.node], guard.expected.array)
+    return builder.freeze([new[i] for i in graph.outputs])
+
+
+def _following(graph: Graph, better: Mapping[int, int]) -> list[int]:
+    """The nodes that outputs and guards need, each after what it reads or is replaced by."""
+    order: list[int] = []
+    pending = [(i, False) for i in (*graph.outputs, *(g.node for g in graph.guards))]
+    seen: set[int] = set()
+    while pending:
+        index, is_ready = pending.pop()
+        if is_ready:
+            order.append(index)
+        elif index not in seen:
+            seen.add(index)
+            pending.append((index, True))
+            below = (better[index],) if index in better else graph.nodes[index].operands
+            pending += [(i, False) for i in below]
+    return order

@@ -12,6 +12,7 @@ from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.control_bodies import (
     Body,
     check_operands,
+    compute_instead,
     control,
     is_read,
     live_carries,
@@ -146,20 +147,24 @@ def _push_scan(
     moving, reached = moving_inputs(loop.body.graph, loop.carries, arriving)
     if reached.isdisjoint(loop.keep):
         return None
-    graph, found = _pushed_body(loop, sorted(moving), reached, push)
+    graph, values, found = _pushed_body(loop, sorted(moving), reached, push)
     steps = {p: zeros(operands[p]) if tangents[p] is None else tangents[p] for p in moving}
     parts = Operands.of(loop, range(len(operands)))
     given = [[operands[p] for p in s] + [steps[p] for p in s if p in steps] for s in parts]
-    wanted = [found[k] for k in loop.keep if k in reached]
-    pieces = iter(add_scan(graph, Operands(*given), wanted, loop.length, loop.reverse))
+    count = len(loop.keep)
+    wanted = [*[values[k] for k in loop.keep], *[found[k] for k in loop.keep if k in reached]]
+    pieces = add_scan(graph, Operands(*given), wanted, loop.length, loop.reverse)
+    steps_of = iter(pieces[count:])
     pairs = zip(loop.keep, loop.kept(), strict=True)
-    return pack([next(pieces) if k in reached else full(z, 0, t.shape) for k, t in pairs])
+    pushed = pack([next(steps_of) if k in reached else full(z, 0, t.shape) for k, t in pairs])
+    compute_instead(z, pieces[:count], pushed)
+    return pushed
 
 
 def _pushed_body(
     loop: Loop, moving: Sequence[int], reached: set[int], push: Transform
-) -> tuple[Graph, dict[int, int]]:
-    """The body with tangents beside the values, and the place of each output's tangent."""
+) -> tuple[Graph, dict[int, int], dict[int, int]]:
+    """The body with tangents beside the values; where each output's value and tangent are."""
     graph, count = loop.body.graph, loop.carries
     pushed = push(graph, moving)
     slots = {p: len(graph.inputs) + rank for rank, p in enumerate(moving)}
@@ -168,9 +173,13 @@ def _pushed_body(
         inputs += [*span, *[slots[p] for p in span if p in slots]]
     floats = [k for k, kind in enumerate(loop.body.outputs) if kind.is_float]
     tangent = {k: len(graph.outputs) + rank for rank, k in enumerate(floats)}
-    order = [*[p for p in moving if p < count], *sorted(k for k in reached if k >= count)]
-    found = {k: count + rank for rank, k in enumerate(order)}
-    return rewired(pushed, inputs, [*range(count), *[tangent[k] for k in order]]), found
+    carried = [p for p in moving if p < count]
+    stacks = [k for k in range(count, len(graph.outputs)) if k in loop.keep]
+    outputs = [*range(count), *[tangent[k] for k in carried]]
+    outputs += [*stacks, *[tangent[k] for k in stacks if k in reached]]
+    place = {k: rank for rank, k in enumerate(outputs)}
+    found = {k: place[tangent[k]] for k in reached if tangent[k] in place}
+    return rewired(pushed, inputs, outputs), place, found
 
 
 # --- reverse: a scan that keeps the carries, then a scan backwards -----------------------------
@@ -191,7 +200,11 @@ def _pull_scan(
     seeds = dict(zip(loop.keep, unpack(arrived, loop.kept()), strict=True))
     last = [seeds[p] if p in seeds else zeros(operands[p]) for p in step.carried]
     sums = [zeros(operands[p]) for p in step.constants]
-    across = [*_kept_carries(loop, given, step), *given.scanned, *[seeds[k] for k in step.stacks]]
+    across = [
+        *_kept_carries(z, loop, given, step),
+        *given.scanned,
+        *[seeds[k] for k in step.stacks],
+    ]
     backward = Operands([*last, *sums], across, given.constants)
     wanted = [rank for rank, p in enumerate(step.order) if active[p]]
     shares = add_scan(step.graph, backward, wanted, loop.length, not loop.reverse)
@@ -252,15 +265,26 @@ def _backward_step(
     return builder.freeze(results)
 
 
-def _kept_carries(loop: Loop, given: Operands, step: _Backward) -> list[Any]:
-    """The carries before each step, where the backward scan reads them; None where not."""
+def _kept_carries(z: Any, loop: Loop, given: Operands, step: _Backward) -> list[Any]:
+    """The carries before each step, where the backward scan reads them; None where not.
+
+    The scan keeps them itself, or one that also gives what it gives runs in its place.
+    """
     graph, count = loop.body.graph, loop.carries
     first = len(step.carried) + len(step.constants)
     needed = [p for p, read in enumerate(is_read(step.graph)[first : first + count]) if read]
-    saving = replace(graph, outputs=(*graph.outputs[:count], *[graph.inputs[p] for p in needed]))
-    wanted = range(count, count + len(needed))
-    found = add_scan(saving, given, wanted, loop.length, loop.reverse) if needed else []
-    kept = dict(zip(needed, found, strict=True))
+    stacked = {graph.outputs[k]: rank for rank, k in enumerate(loop.keep) if k >= count}
+    whole = unpack(z, loop.kept())
+    kept = {p: whole[stacked[graph.inputs[p]]] for p in needed if graph.inputs[p] in stacked}
+    rest = [p for p in needed if p not in kept]
+    if rest:
+        outputs = (*graph.outputs, *[graph.inputs[p] for p in rest])
+        saving = replace(graph, outputs=outputs)
+        wanted = [*loop.keep, *range(len(graph.outputs), len(outputs))]
+        found = add_scan(saving, given, wanted, loop.length, loop.reverse)
+        own = len(loop.keep)
+        kept |= dict(zip(rest, found[own:], strict=True))
+        compute_instead(z, found[:own], found[-1])
     return [kept.get(p) for p in range(count)]
 
 

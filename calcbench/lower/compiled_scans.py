@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
-from calcbench.graph.control_bodies import pack_arrays
+from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.control_scans import Loop, scan_row
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import Node
@@ -22,10 +24,11 @@ from calcbench.lower.targets import CPU
 
 
 CHUNK = 1 << 18  # steps between which Ctrl-C is answered
+INLINED = replace(CPU, decorator="@inline")  # the body in the loop: carries stay in registers
 REMEMBERED = 64  # compiled loops that are held
 
 
-def compiled_function(node: Node, vectorised: bool) -> Callable[..., Any]:
+def compiled_function(node: Node, vectorised: bool) -> Callable[..., None]:
     """What a call-out of the node calls: a compiled loop for a scan, NumPy for other rows.
 
     A scan whose body itself calls out of compiled code, as for a loop in a loop, goes to NumPy.
@@ -43,7 +46,7 @@ def _compiled(loop: Loop, vectorised: bool) -> CompiledScan | None:
     graph = loop.body.graph
     plan = Planner(graph, variables=True)
     layout = Layout(graph, plan)
-    drivers = Drivers(graph, plan, layout, CPU, vectorised)
+    drivers = Drivers(graph, plan, layout, INLINED, vectorised)
     steps = drivers.steps
     if len(steps) != 1 or callable(steps[0].function) or steps[0].loop:
         return None
@@ -63,88 +66,91 @@ class CompiledScan:
         self.loop = loop
         self.arrays = [np.array(_literal(loop.body.graph, i)) for i in layout.arrays]
         self.words = layout.words
-        self.types = loop.results()
-        names, arguments = self._parameters(layout)
-        text = f"{text}\n\n{self._text(names, step, layout)}"
+        ends = list(accumulate(kind.size for kind in loop.kept()))
+        self.places = dict(zip(loop.keep, pairwise([0, *ends]), strict=True))
+        self.results = [self._result(k, kind) for k, kind in enumerate(loop.body.outputs)]
+        self.stacks = [k for k in loop.keep if self.results[k][0] == "n" and k >= loop.carries]
+        names, arguments = self._parameters()
+        text = f"{text}\n\n{self._text(names, step)}"
         imports, modules = linked(text)
         self.source = f"{CPU.header}{imports}\n\n{text}"
         counters = [Argument(np.dtype(np.int64), 0)] * 2
         function = load(self.source, modules).steps
         self.function = compile_only(function, [*counters, *arguments])
 
-    def __call__(self, *operands: Any) -> Any:
-        """The results that the scan keeps, laid end to end."""
+    def _result(self, k: int, kind: ArrayType) -> tuple[str, ArrayType]:
+        """Where a step writes an output: into one entry "n", or into a stack of arrays "s"."""
+        if kind.ndim and k >= self.loop.carries and k in self.places:
+            return "s", self.loop.stacked(kind)
+        return "n", kind if kind.ndim else ArrayType((1,), kind.dtype)
+
+    def __call__(self, out: Any, *operands: Any) -> None:
+        """Write the results that the scan keeps into `out`, laid end to end."""
         loop, count = self.loop, self.loop.carries
         carry = [_fresh(v) for v in operands[:count]]
         given = [_contiguous(v) for v in operands[count:]]
-        results = [*[np.empty_like(c) for c in carry], *self._stacks()]
-        values = [*carry, *given, *self.arrays, *results, np.empty(max(self.words, 1))]
+        pieces = {k: out[start:stop] for k, (start, stop) in self.places.items()}
+        results = [
+            pieces[k].reshape(kind.shape) if letter == "s" else np.empty(kind.shape, kind.dtype)
+            for k, (letter, kind) in enumerate(self.results)
+        ]
+        stacks = [pieces[k] for k in self.stacks]
+        values = [*carry, *given, *self.arrays, *results, np.empty(max(self.words, 1)), *stacks]
         spans = range(0, loop.length, CHUNK)
         for start in reversed(spans) if loop.reverse else spans:
             self.function(start, min(start + CHUNK, loop.length), *values)
-        kept = [results[k] if k >= count else carry[k] for k in loop.keep]
-        return kept[0].reshape(-1) if len(kept) == 1 else pack_arrays(kept)
-
-    def _stacks(self) -> list[Any]:
-        """Room for what is stacked; one entry, written again and again, for what is not kept."""
-        stacks = []
-        for k, kind in list(enumerate(self.types))[self.loop.carries :]:
-            length = self.loop.length if k in self.loop.keep else min(1, self.loop.length)
-            stacks.append(np.empty((length, *kind.shape[1:]), kind.dtype))
-        return stacks
+        for k in loop.keep:
+            if k < count:
+                pieces[k][...] = carry[k].reshape(-1)
 
     # --- the text -----------------------------------------------------------------------------
 
-    def _parameters(self, layout: Layout) -> tuple[list[str], list[Argument]]:
+    def _parameters(self) -> tuple[list[str], list[Argument]]:
         """The names and types of what the loop is given, after its ends."""
         loop, body = self.loop, self.loop.body
-        names = [f"c{k}" for k in range(loop.carries)]
-        kinds = [Argument(t.dtype, max(t.ndim, 1), True) for t in body.inputs[: loop.carries]]
+        found = [
+            (f"c{k}", Argument(t.dtype, max(t.ndim, 1), True))
+            for k, t in enumerate(body.inputs[: loop.carries])
+        ]
         for p, kind in list(enumerate(body.inputs))[loop.carries :]:
             across = p < loop.first_constant
-            names.append(f"{'x' if across else 'k'}{p}")
-            kinds.append(Argument(kind.dtype, kind.ndim + across))
-        for rank, array in enumerate(self.arrays):
-            names.append(f"a{rank}")
-            kinds.append(Argument(array.dtype, array.ndim))
-        for k, kind in enumerate(body.outputs):
-            stacked = k >= loop.carries
-            names.append(f"{'s' if stacked else 'n'}{k}")
-            ndim = kind.ndim + 1 if stacked else max(kind.ndim, 1)
-            kinds.append(Argument(kind.dtype, ndim, True))
-        return [*names, "arena"], [*kinds, Argument(np.dtype(np.float64), 1, True)]
+            name = f"{'x' if across else 'k'}{p}"
+            found.append((name, Argument(kind.dtype, kind.ndim + across)))
+        found += [(f"a{k}", Argument(a.dtype, a.ndim)) for k, a in enumerate(self.arrays)]
+        found += [
+            (f"{letter}{k}", Argument(kind.dtype, kind.ndim, True))
+            for k, (letter, kind) in enumerate(self.results)
+        ]
+        found.append(("arena", Argument(np.dtype(np.float64), 1, True)))
+        found += [(f"s{k}", Argument(body.outputs[k].dtype, 1, True)) for k in self.stacks]
+        return [name for name, _ in found], [kind for _, kind in found]
 
-    def _text(self, names: Sequence[str], step: Step, layout: Layout) -> str:
+    def _text(self, names: Sequence[str], step: Step) -> str:
         """A function that takes the body from one step to another."""
         values = [self._entry(name) for name in names]
         call = f"{step.function}({', '.join(values[p] for p in step.places)})"
         ends = "stop - 1, start - 1, -1" if self.loop.reverse else "start, stop"
+        carries = list(enumerate(self.loop.body.inputs[: self.loop.carries]))
+        numbers = [k for k, kind in carries if not kind.ndim]
         lines = [f"def steps({', '.join(['start', 'stop', *names])}):"]
+        lines += [f"    v{k} = c{k}[0]" for k in numbers]
         lines += [f"    for step in range({ends}):", f"        {call}"]
-        for k, kind in enumerate(self.loop.body.inputs[: self.loop.carries]):
+        lines += [f"        v{k} = n{k}[0]" for k in numbers]
+        lines += [f"        s{k}[step] = n{k}[0]" for k in self.stacks]
+        for k, kind in carries:
             # Not by exchanging the two arrays: the body's code relies on it that none of its
             # results is an array that it reads, in any step.
-            lines += [f"        for i in range({kind.size}):"] if kind.ndim else []
-            copied = f"c{k}.flat[i] = n{k}.flat[i]" if kind.ndim else f"c{k}[0] = n{k}[0]"
-            lines.append(f"        {'    ' if kind.ndim else ''}{copied}")
+            if kind.ndim:
+                lines.append(f"        for i in range({kind.size}):")
+                lines.append(f"            c{k}.flat[i] = n{k}.flat[i]")
+        lines += [f"    c{k}[0] = v{k}" for k in numbers]
         return "\n".join([CPU.decorator, *lines]) + "\n"
 
     def _entry(self, name: str) -> str:
         """What the body is given of a parameter in one step."""
-        letter, loop = name[0], self.loop
-        if name == "arena" or letter in "ka":
-            return name
-        k = int(name[1:])
-        types = loop.body.outputs if letter in "sn" else loop.body.inputs
-        scalar = types[k].shape == ()
-        if letter == "c":
-            return f"{name}[0]" if scalar else name
-        if letter == "x":
-            return f"{name}[step]"
-        if letter == "n":
-            return name
-        at = "step" if k in loop.keep else "0"
-        return f"{name}[{at}:{at} + 1]" if scalar else f"{name}[{at}]"
+        if name[0] == "c" and not self.loop.body.inputs[int(name[1:])].ndim:
+            return f"v{name[1:]}"
+        return f"{name}[step]" if name[0] in "xs" else name
 
 
 def _fresh(value: Any) -> Any:

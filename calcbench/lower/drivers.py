@@ -71,7 +71,7 @@ class Drivers:
         layout: Layout,
         target: Target,
         vectorised: bool,
-        function_of: Callable[[Node], Callable[..., Any]] = numpy_function,
+        function_of: Callable[[Node], Callable[..., None]] = numpy_function,
     ) -> None:
         self.graph, self.layout, self._function_of = graph, layout, function_of
         self.target, self.vectorised = target, vectorised
@@ -232,12 +232,12 @@ def is_shared(loop: Loop) -> bool:
 
 
 def _call_out(
-    row: Any, readers: Sequence[Any], out: Any, where: Callable[[], str], *values: Any
+    function: Any, readers: Sequence[Any], out: Any, where: Callable[[], str], *values: Any
 ) -> None:
     operands = [read(value)[()] for read, value in zip(readers, values, strict=False)]
     try:  # which takes no time where nothing fails
         with np.errstate(all="ignore"):
-            out(values[-1])[...] = row(*operands)
+            function(out(values[-1]), *operands)
     except Exception as error:
         error.add_note(f"while evaluating {where()}")
         raise

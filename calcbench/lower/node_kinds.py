@@ -38,9 +38,13 @@ def node_kind(graph: Graph, node: int) -> str:
     return next((kind for names, kind in kinds.items() if row.name in names), "callout")
 
 
-def numpy_function(node: Node) -> Callable[..., Any]:
-    """What a call-out of the node calls: the NumPy function of its row."""
-    return partial(node.row.numpy, **dict(node.params))
+def numpy_function(node: Node) -> Callable[..., None]:
+    """What a call-out of the node calls, with its result and operands: its row in NumPy."""
+    return partial(_write, partial(node.row.numpy, **dict(node.params)))
+
+
+def _write(function: Callable[..., Any], out: Any, *operands: Any) -> None:
+    out[...] = function(*operands)
 
 
 def is_inside(graph: Graph, node: int) -> bool:

@@ -9,6 +9,7 @@ from calcbench.graph.activity import exposed, partials_of, varied
 from calcbench.graph.arraytype import BOOL
 from calcbench.graph.checker import float_positions
 from calcbench.graph.comparison import not_equal
+from calcbench.graph.control_bodies import shared_runs
 from calcbench.graph.elementwise import convert
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
@@ -72,7 +73,7 @@ def _pulled(graph: Graph, positions: Sequence[int]) -> Graph:
             _accumulate(cotangents, index, Value(builder, seed))
     walk(builder, range(count), cotangents, wanted)
     pulled = [or_zeros(cotangents.get(i), Value(builder, i)).id for i in wanted]
-    return builder.freeze([*outputs, *pulled])
+    return shared_runs(builder.freeze([*outputs, *pulled]), builder.instead)
 
 
 def _copy_inputs(graph: Graph, builder: Builder) -> list[int]:
