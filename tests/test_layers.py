@@ -45,6 +45,7 @@ forward_mode/kink_rules
 forward_mode/points
 forward_mode/onesided forward_mode/patterns forward_mode/colouring
 forward_mode/pattern_rules forward_mode/compression
+forward_mode/control_patterns
 forward_mode/sparsity
 lower/elementary
 lower/circles lower/powers

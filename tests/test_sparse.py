@@ -10,8 +10,9 @@ from drawing_samples import ROWS, draw, one_node, seeded
 from scipy.sparse import csr_array
 
 import calcbench as cb
-from calcbench.forward_mode import pattern_rules, patterns
+from calcbench.forward_mode import pattern_rules, patterns, sparsity
 from calcbench.forward_mode.sparsity import jacobian_pattern
+from calcbench.graph import control_bodies, control_choices, control_loops  # noqa: F401 - the rows
 from calcbench.graph.trees import leaves_of
 
 
@@ -88,7 +89,8 @@ def test_a_pattern_that_misses_something_is_found(name, monkeypatch):
 
 def test_every_rule_is_that_of_a_row():
     assert set(pattern_rules.RULES) <= set(ROWS)
-    assert set(pattern_rules.DECIDING) <= set(ROWS)
+    assert set(pattern_rules.DECIDING) <= {*ROWS, *sparsity.CONTROL}
+    assert set(sparsity.CONTROL) == set(control_bodies.CONTROL)
 
 
 # --- patterns: no more than is needed --------------------------------------------------------
@@ -108,6 +110,27 @@ def assigned(x):
     y[1:] = x[:-1] ** 2
     y[0] = 3.0
     return y
+
+
+def heat(x, steps):
+    def step(u, _):
+        y = np.pad(u, 1)
+        return u + 0.1 * (y[2:] + y[:-2] - 2.0 * u), None
+
+    return cb.scan(step, x, None, length=steps)[0]
+
+
+def halved(x):
+    return cb.while_loop(lambda u: np.sum(u**2) > 0.1, lambda u: u * np.sin(u) / 2.0, x)
+
+
+def shift_register(x, steps):
+    """Each step moves every entry by one, and puts out the first."""
+
+    def step(u, a):
+        return np.concatenate([u[1:], [a]]), u[0] * 2.0
+
+    return cb.scan(step, x[:4], x[4 : 4 + steps], length=steps)[1]
 
 
 # fmt: off
@@ -140,6 +163,15 @@ EXACT = {
     "a stack of inverses": (lambda x: np.linalg.inv(x[:8].reshape(2, 2, 2) + np.eye(2) * 9).ravel(),
                             np.pad(np.kron(np.eye(2), np.ones((4, 4))), ((0, 0), (0, 1))) > 0),
     "zero times": (lambda x: x * 0.0, eye),
+    "branches": (lambda x: cb.cond(np.sum(x) > 0, lambda y: y * y, lambda y: y[::-1], x),
+                 eye | eye[::-1]),
+    "a map": (lambda x: cb.scan(lambda c, a: (c, np.sin(a) * a), 0.0, x)[1], eye),
+    "a map of rows": (lambda x: cb.scan(lambda c, a: (c, a[::-1]), 0.0, x.reshape(3, 3))[1].ravel(),
+                      np.kron(np.eye(3), np.eye(3)[::-1]) > 0),
+    "backward": (lambda x: cb.scan(lambda c, a: (c, a), 0.0, x, reverse=True)[1], eye),
+    "two steps of heat": (lambda x: heat(x, 2), shifted(-2, -1, 0, 1, 2)),
+    "no step": (lambda x: heat(x, 0), eye),
+    "until it is small": (halved, eye),
     "cut": (lambda x: cb.detach(x) + np.floor(x), eye & False),
 }
 # fmt: on
@@ -151,6 +183,38 @@ def test_a_pattern_is_as_small_as_the_structure_allows(name):
     plan = cb.jacobian(function, sparse=True).plan(X)
     np.testing.assert_array_equal(plan.pattern.toarray(), expected)
     assert plan.pattern.has_sorted_indices
+
+
+def test_what_goes_round_a_loop_counts_for_every_step():
+    """More than is needed: the first entry put out reads no slice at all."""
+    plan = cb.jacobian(lambda x: shift_register(x, 3), sparse=True).plan(X)
+    assert plan.pattern.toarray()[:, :4].any()
+    needed = cb.jacobian(lambda x: shift_register(x, 3))(X) != 0
+    assert not (needed & ~plan.pattern.toarray()).any()
+    assert not plan.pattern.toarray()[:, 7:].any()
+
+
+LOOPS = {
+    "heat": lambda x: heat(np.sin(x), 3),
+    "shift register": lambda x: shift_register(np.sin(x), 5),
+    "sums": lambda x: cb.scan(lambda c, a: (c + a * x[0], c * a), 0.5, x)[1],
+    "while": halved,
+    "branches": lambda x: cb.cond(x[0] > 0, lambda y: y * y, lambda y: y[::-1] * y[0], x),
+    "nested": lambda x: cb.scan(lambda c, a: (heat(c, 1) * a, c[2]), x, x[:3])[1],
+    "whole numbers": lambda x: cb.scan(lambda i, a: (i + 1, x[i] * a), 2, x[:4])[1],
+}
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_and_choices_are_those_of_dense_derivatives(name, mode):
+    function = LOOPS[name]
+    for x in (X, X[::-1].copy()):
+        dense, sparse = (cb.jacobian(function, mode=mode, sparse=s)(x) for s in (False, True))
+        np.testing.assert_allclose(sparse.toarray(), dense, rtol=1e-13, atol=1e-15)
+        total = lambda x: np.sum(function(x) ** 2)  # noqa: E731
+        dense, sparse = (cb.hessian(total, sparse=s)(x) for s in (False, True))
+        np.testing.assert_allclose(sparse.toarray(), dense, rtol=1e-12, atol=1e-14)
 
 
 def test_the_pattern_of_a_hessian_is_that_of_what_meets_in_products():

@@ -25,7 +25,7 @@ from calcbench.graph.nodes import Node
 
 
 # Operands that say which entries are used: position in the row.
-DECIDING = {"gather": 1, "scatter_add": 1, "select": 0}
+DECIDING = {"cond": 0, "gather": 1, "scatter_add": 1, "select": 0}
 
 
 class Reach(NamedTuple):

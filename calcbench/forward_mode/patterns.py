@@ -107,6 +107,27 @@ def collected(pattern: Pattern, groups: np.ndarray, count: int) -> Pattern:
     return _of_matrix(members @ pattern.matrix())
 
 
+def composed(outer: Pattern, inner: Pattern) -> Pattern:
+    """What the rows of `outer` depend on, whose columns are the rows of `inner`."""
+    lengths = np.diff(inner.starts)
+    _check_count(int(np.sum(lengths[outer.indices])), outer.height, inner.width)
+    return _of_matrix(outer.matrix() @ inner.matrix())
+
+
+def columns(pattern: Pattern, start: int, stop: int) -> Pattern:
+    """Some of the columns, numbered anew."""
+    return _of_matrix(pattern.matrix()[:, start:stop])
+
+
+def diagonal_blocks(pattern: Pattern, count: int) -> Pattern:
+    """The pattern `count` times along a diagonal."""
+    shifts = np.arange(count)[:, None]
+    starts = (shifts * pattern.size + pattern.starts[:-1]).reshape(-1)
+    indices = (shifts * pattern.width + pattern.indices).reshape(-1)
+    ends = np.append(starts, count * pattern.size)
+    return Pattern(ends, indices, count * pattern.width)
+
+
 def stacked(patterns: Sequence[Pattern | None], sizes: Sequence[int], width: int) -> Pattern:
     """The patterns of several values, one below the other."""
     if len(patterns) == 1 and patterns[0] is not None:

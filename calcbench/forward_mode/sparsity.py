@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from calcbench.forward_mode.control_patterns import branches, looped, scanned
 from calcbench.forward_mode.pattern_rules import DECIDING, Reach, rule_of
 from calcbench.forward_mode.patterns import Pattern, stacked
 from calcbench.graph.activity import varied
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph, numpy_meaning, reachable
-from calcbench.graph.nodes import INPUT
+from calcbench.graph.nodes import INPUT, Node
 
 
 def jacobian_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any]) -> Any:
@@ -56,12 +57,16 @@ def jacobian_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any])
     array([[1, 1, 0],
            [0, 1, 1]])
     """
+    return _whole_pattern(graph, wrt, fixed).matrix()
+
+
+def _whole_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any]) -> Pattern:
     wanted = [graph.inputs[p] for p in wrt]
     width = sum(int(graph.types[i].size) for i in wanted)
     patterns: dict[int, Pattern] = dict(zip(wanted, _identities(graph, wanted, width), strict=True))
     _sweep(graph, patterns, {graph.inputs[p]: value for p, value in fixed.items()})
     found = [patterns.get(i) for i in graph.outputs]
-    return stacked(found, [int(graph.types[i].size) for i in graph.outputs], width).matrix()
+    return stacked(found, [int(graph.types[i].size) for i in graph.outputs], width)
 
 
 def _identities(graph: Graph, wanted: Sequence[int], width: int) -> Iterator[Pattern]:
@@ -81,13 +86,22 @@ def _sweep(graph: Graph, patterns: dict[int, Pattern], fixed: Mapping[int, Any])
     for index, node in enumerate(graph.nodes):
         if index in active and index not in patterns:
             try:
-                patterns[index] = rule_of(node)(_reach(graph, index, patterns, values))
+                patterns[index] = _pattern_of(node, _reach(graph, index, patterns, values))
             except DerivativeError as error:
                 error.add_note(f"while finding what {graph.place(index)} depends on")
                 raise
         for i in set(node.operands):
             if last[i] == index and i not in kept:
                 patterns.pop(i, None)
+
+
+# Rows that hold graphs are given the pattern of a graph.
+CONTROL = {"cond": branches, "scan": scanned, "while_loop": looped}
+
+
+def _pattern_of(node: Node, at: Reach) -> Any:
+    holds_graph = node.row.name in CONTROL and not at.params.get("derived")
+    return CONTROL[node.row.name](at, _whole_pattern) if holds_graph else rule_of(node)(at)
 
 
 def _known_values(graph: Graph, fixed: Mapping[int, Any]) -> dict[int, Any]:
