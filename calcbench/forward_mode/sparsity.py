@@ -46,7 +46,9 @@ def jacobian_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any])
     Notes
     -----
     Index domains as in Griewank & Walther 2008, section 7.1: the pattern of an elementwise
-    operation is the union of its operands' patterns, a structural row moves the rows.
+    operation is the union of its operands' patterns, a structural row moves the rows. Numbers do
+    not count: a product with a matrix reads whole rows and columns, zeros in it or not, and a step
+    of a loop may read what any other step left.
 
     Examples
     --------
