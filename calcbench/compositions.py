@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph
+from calcbench.measure.predicting import predict_sweeps
 from calcbench.programs import Program, float_outputs, seeded, with_outputs
 from calcbench.reverse_mode.pullback import vjp_graph
 
@@ -64,14 +65,20 @@ def jacobian_program(graph: Graph, wrt: tuple[int, ...], mode: str) -> Program:
     if not all(float_outputs(graph)):
         shown = ", ".join(str(graph.types[i]) for i in graph.outputs)
         raise DerivativeError(f"jacobian needs float results, got ({shown})")
-    entries = _entries(graph, [graph.inputs[p] for p in wrt])
-    forward = entries <= _entries(graph, graph.outputs) if mode == "auto" else mode == "forward"
+    forward = _is_forward_cheaper(graph, wrt) if mode == "auto" else mode == "forward"
     count = len(graph.outputs)
     if forward:
         both = jvp_graph(graph, wrt)
         return Program(with_outputs(both, range(count, 2 * count)), len(wrt))
     both = vjp_graph(graph, wrt)
     return ReverseProgram(with_outputs(both, range(count, count + len(wrt))), count)
+
+
+def _is_forward_cheaper(graph: Graph, wrt: tuple[int, ...]) -> bool:
+    """By predicted operations of all sweeps; forward, which keeps no values, if they are equal."""
+    n = _entries(graph, [graph.inputs[p] for p in wrt])
+    forward, reverse = predict_sweeps(graph, wrt)
+    return forward.total(n) <= reverse.total(_entries(graph, graph.outputs))
 
 
 def _entries(graph: Graph, nodes: Sequence[int]) -> int:

@@ -38,7 +38,8 @@ def jacobian(
     function, argnums, kink, cache, engine
         As in `grad`; the result may have any shape.
     mode : {"auto", "forward", "reverse"}
-        One sweep per input entry, or one per output entry; auto takes the fewer.
+        One sweep per input entry, or one per output entry; auto takes what is predicted to need
+        fewer operations, see `explain_mode`.
     sparse : bool
         Whether blocks are ``scipy.sparse.csr_array`` matrices, whose rows are the entries of the
         result and whose columns those of the argument, flattened in C order. Columns (or rows)

@@ -886,3 +886,28 @@ BAD_CHOICES: list[tuple[Any, tuple[Any, ...], type[Exception], str]] = [
 def test_bad_input_of_explain_mode(function: Any, arguments: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         cb.explain_mode(function, *arguments)
+
+
+def narrow_then_wide(x):
+    """Square in shape; all goes through one number, so that reverse sweeps are dear."""
+    return np.sum(np.sin(x) * x) * np.exp(np.linspace(0.0, 1.0, len(x)))
+
+
+@pytest.mark.parametrize("size", [3, 40])
+def test_the_automatic_mode_of_a_jacobian_is_the_explained_one(size, monkeypatch):
+    from calcbench import compositions
+
+    functions = [narrow_then_wide, lambda x: np.sin(x), lambda x: x[:1], lambda x: x * np.sum(x)]
+    for function in functions:
+        made = []
+        for name in ("jvp_graph", "vjp_graph"):
+            original = getattr(compositions, name)
+            monkeypatch.setattr(
+                compositions, name, lambda *a, n=name, f=original: made.append(n) or f(*a)
+            )
+        x = np.linspace(0.1, 1.0, size)
+        jacobian = cb.jacobian(function)(x)
+        monkeypatch.undo()
+        explained = cb.explain_mode(function, x).mode
+        assert made[-1] == {"forward": "jvp_graph", "reverse": "vjp_graph"}[explained]
+        np.testing.assert_allclose(jacobian, cb.jacfwd(function)(x), rtol=1e-12, atol=1e-14)
