@@ -379,6 +379,17 @@ def test_a_branch_of_measure_zero_keeps_the_slope_of_the_other():
         np.testing.assert_array_equal(sparse(x, k).toarray()[0], dense(x, k))
 
 
+def test_a_choice_by_an_integer_argument_counts_the_branch_taken():
+    def function(x, k):
+        return cb.cond(k > 2, lambda y: y * y, lambda y: y[::-1], x)
+
+    jacobian = cb.jacobian(function, sparse=True)
+    for k, slope in ((3, np.diag(2 * X)), (2, eye[::-1]), (3, np.diag(2 * X))):
+        found = jacobian(X, k)
+        np.testing.assert_array_equal(found.toarray(), slope)
+        assert found.nnz == N
+
+
 def test_results_do_not_share_memory():
     jacobian = cb.jacobian(broyden, sparse=True)
     first, kept = jacobian(X), jacobian(X).toarray()
