@@ -340,6 +340,51 @@ def test_cond_in_a_scan_and_scan_in_a_cond() -> None:
         assert cb.hessian(f)(x) == pytest.approx(cb.hessian(plain)(x), rel=1e-12)
 
 
+# --- 0 * inf never shows, JSON -------------------------------------------------------------------
+
+
+def by_scan(y: Any) -> Any:
+    return cb.scan(lambda c, _: (np.sqrt(c), None), y, length=2)[0]
+
+
+def by_while(y: Any) -> Any:
+    return cb.while_loop(lambda c: c[1] < 2, lambda c: (np.sqrt(c[0]), c[1] + 1), (y, 0))[0]
+
+
+def by_cond(y: Any) -> Any:
+    return cb.cond(y >= 0, lambda v: np.sqrt(np.sqrt(v)), lambda v: v, y)
+
+
+@pytest.mark.parametrize("fourth_root", [by_scan, by_while, by_cond])
+@pytest.mark.parametrize("operator", [cb.grad, cb.jacfwd])
+def test_branches_not_taken_give_exactly_zero(fourth_root: Any, operator: Any) -> None:
+    """An infinite slope in a body meets no tangent and no cotangent: 0, and not NaN."""
+    before = operator(lambda x: fourth_root(np.where(x > 0, x, 0.0)))
+    after = operator(lambda x: np.where(x > 0, fourth_root(x), 0.0))
+    for x, slope in ((-1.0, 0.0), (16.0, 1 / 32)):
+        assert before(x) == slope
+        assert after(x) == slope
+
+
+def test_graphs_with_bodies_are_written_as_json() -> None:
+    def f(x: Any, ts: Any) -> Any:
+        c = nested(cb.scan, x, 0.5, ts)
+        c = cb.cond(c > 0, lambda: c * x, lambda: c)
+        return cb.while_loop(lambda v: v < 5.0, lambda v: 2 * v * v + x, c)
+
+    graph = cb.trace(f, 0.7, XS[:, 0])
+    for made in (graph, jvp_graph(graph)):
+        again = cb.graph_from_json(cb.graph_to_json(made))
+        assert again == made
+        given = [np.full(made.types[i].shape, 0.3) for i in made.inputs]
+        np.testing.assert_array_equal(outputs(again, *given), outputs(made, *given))
+    with pytest.raises(cb.GraphError, match="derivative of while_loop"):
+        cb.graph_to_json(vjp_graph(graph))
+    damaged = cb.graph_to_json(graph).replace('"carries", 1', '"carries", 2')
+    with pytest.raises(cb.GraphError):
+        cb.graph_from_json(damaged)
+
+
 # --- batches and wrong input ---------------------------------------------------------------------
 
 

@@ -117,7 +117,7 @@ def _push(
     if row.kind == "control":
         params["push"] = jvp_graph
     pushed = row.jvp(z, operands, [materialise(t) for t in arriving], **params)
-    return _masked_whole(pushed, arriving) if exposed else pushed
+    return _masked_whole(pushed, arriving) if exposed or row.kind == "control" else pushed
 
 
 def _masked_whole(pushed: Any, arriving: Sequence[Any]) -> Any:

@@ -61,8 +61,12 @@ class Body:
 def control(
     name: str, infer: Callable[..., ArrayType], numpy: Callable[..., Any], jvp: Rule, pull: Rule
 ) -> Primitive:
-    """A row that holds graphs; its two rules are given the transform of graphs they need."""
-    row = Primitive(name, "control", infer, numpy, jvp=jvp, pull=pull)
+    """A row that holds graphs; its two rules are given the transform of graphs they need.
+
+    A graph inside may have an infinite partial where the value is finite.
+    """
+    facts = frozenset(("singular",))
+    row = Primitive(name, "control", infer, numpy, jvp=jvp, pull=pull, facts=facts)
     CONTROL[name] = row
     return row
 

@@ -19,6 +19,9 @@ from calcbench.graph.arraytype import (
     array_type,
 )
 from calcbench.graph.checker import check_graph
+from calcbench.graph.control_bodies import Body
+from calcbench.graph.control_choices import cond_row  # noqa: F401 - registers the row
+from calcbench.graph.control_loops import Derivation
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import INPUT, Guard, Literal, Node
 from calcbench.graph.primitive import find_primitive
@@ -55,21 +58,22 @@ def graph_to_json(graph: Graph) -> str:
     >>> cb.graph_from_json(cb.graph_to_json(graph)) == graph
     True
     """
+    return json.dumps(_written(graph), allow_nan=False)
+
+
+def _written(graph: Graph) -> dict[str, Any]:
     nodes = [
         [n.row.name, list(n.operands), [[k, _encoded(v)] for k, v in n.params], n.epoch]
         for n in graph.nodes
     ]
-    return json.dumps(
-        {
-            "schema": SCHEMA,
-            "nodes": nodes,
-            "types": [_encoded(t) for t in graph.types],
-            "inputs": graph.inputs,
-            "outputs": graph.outputs,
-            "guards": [[g.node, _encoded(g.expected)] for g in graph.guards],
-        },
-        allow_nan=False,
-    )
+    return {
+        "schema": SCHEMA,
+        "nodes": nodes,
+        "types": [_encoded(t) for t in graph.types],
+        "inputs": graph.inputs,
+        "outputs": graph.outputs,
+        "guards": [[g.node, _encoded(g.expected)] for g in graph.guards],
+    }
 
 
 def graph_from_json(text: str) -> Graph:
@@ -99,15 +103,14 @@ def graph_from_json(text: str) -> Graph:
     calcbench.graph.arraytype.GraphError: not a graph of schema 1: the text has schema None
     """
     try:
-        return check_graph(_graph(_document(text)))
+        return check_graph(_graph(_document(json.loads(text, parse_constant=_refuse_constant))))
     except GraphError:
         raise
     except FAULTS as error:
         raise GraphError(f"the text is no graph: {error}") from error
 
 
-def _document(text: str) -> dict[str, Any]:
-    found: Any = json.loads(text, parse_constant=_refuse_constant)
+def _document(found: Any) -> dict[str, Any]:
     schema = found.get("schema") if isinstance(found, dict) else None
     if type(schema) is not int or schema != SCHEMA:
         raise GraphError(f"not a graph of schema {SCHEMA}: the text has schema {schema!r}")
@@ -170,6 +173,13 @@ def _encoded(value: Any) -> Any:
     """A param as JSON: plain where JSON can hold it, tagged where not."""
     if isinstance(value, ArrayType):
         return {"type": [_encoded(value.shape), SHORT_NAMES[value.dtype]]}
+    if isinstance(value, Body):
+        return {"graph": _written(value.graph)}
+    if isinstance(value, Derivation):
+        raise GraphError(
+            "a derivative of while_loop holds the transform that made it, which JSON does not: "
+            "write the graph of the function, and differentiate what is read"
+        )
     if isinstance(value, tuple):
         return {"tuple": [_encoded(v) for v in value]}
     if isinstance(value, Literal):
@@ -211,7 +221,12 @@ def _type(body: Any) -> ArrayType:
     return array_type(_typed(_decoded(shape), tuple), DTYPES[name])
 
 
+def _body(found: Any) -> Body:
+    return Body(check_graph(_graph(_document(found))))
+
+
 _READERS: dict[str, Any] = {
+    "graph": _body,
     "type": _type,
     "tuple": lambda body: tuple(_decoded(v) for v in _list(body, "a tuple")),
     "literal": _literal,

@@ -17,7 +17,7 @@ from calcbench.graph.lifting import Value
 from calcbench.graph.masks import combine, materialise, or_zeros, scale
 from calcbench.graph.primitive import Masked
 from calcbench.graph.rewriting import simplify
-from calcbench.graph.structural import full, zeros
+from calcbench.graph.structural import broadcast, full, sum_, zeros
 
 
 def vjp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
@@ -127,7 +127,8 @@ def _shares(
         return
     if row.kind == "control":
         shares = row.pull(z, operands, active, materialise(arrived), pull=vjp_graph, **params)
-        yield from ((i, s) for i, s in zip(node.operands, shares, strict=True) if s is not None)
+        pairs = zip(node.operands, shares, strict=True)
+        yield from ((i, _reached(s, arrived)) for i, s in pairs if s is not None)
         return
     rules = [row.transposes(i) if a and row.transposes else None for i, a in enumerate(active)]
     for operand, rule in zip(node.operands, rules, strict=True):
@@ -149,6 +150,18 @@ def _transposed(row: Any, rule: Any, arrived: Any, operands: list[Value], params
     reached = rule(convert(arrived.mask, dtype=value.type.dtype), *operands, **params)
     share = rule(value, *operands, **params)
     return Masked(not_equal(reached, zeros(reached)), share, zeroed=True)
+
+
+def _reached(share: Any, arrived: Any) -> Any:
+    """A share of a loop or branch: exactly 0 where nothing arrived at all, whatever is inside."""
+    if not isinstance(arrived, Masked):
+        return share
+    count = convert(arrived.mask, dtype=share.type.dtype)
+    total = sum_(count, axes=tuple(range(count.type.ndim)))
+    anything = not_equal(total, zeros(total))
+    if share.type.ndim:
+        anything = broadcast(anything, dims=(), shape=share.type.shape)
+    return Masked(anything, share)
 
 
 def _picked(row: Any, arrived: Any) -> Any:
