@@ -43,8 +43,8 @@ def jacobian(
     sparse : bool
         Whether blocks are ``scipy.sparse.csr_array`` matrices, whose rows are the entries of the
         result and whose columns those of the argument, flattened in C order. Columns (or rows)
-        that no row (column) shares are computed in one sweep. What is stored is what may be
-        nonzero on the path taken, whatever the numbers.
+        that no row (column) shares are computed in one sweep; mode auto then takes the fewer
+        sweeps. What is stored is what may be nonzero on the path taken, whatever the numbers.
 
     Returns
     -------
