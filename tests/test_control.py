@@ -1,5 +1,6 @@
 """scan, while_loop and cond against plain Python loops, at every order and on every engine."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -201,6 +202,25 @@ def test_compiled_loops_give_what_numpy_gives(case: Case) -> None:
                 assert isinstance(function, CompiledScan)
                 function(got, *given)
                 np.testing.assert_allclose(got, want, rtol=1e-13)
+
+
+def test_a_long_scan_is_a_compiled_loop_on_the_tape_too() -> None:
+    """In three chunks, between which Ctrl-C is answered; against the loop by hand."""
+    ts = RNG.uniform(-1, 1, 600_000)
+    gradient = cb.value_and_grad(lambda x, w, ts: chain(cb.scan, x, w, ts), (0, 1, 2))
+    value, (dx, dw, dts) = cb.compile(gradient, engine="tape")(0.3, 0.8, ts)
+    c, carries = 0.3, []
+    for t in ts.tolist():
+        carries.append(c)
+        c = math.sin(c) * 0.8 + t
+    ct, total, last = 1.0, 0.0, []
+    for before in reversed(carries):
+        last.append(ct)
+        total += math.sin(before) * ct
+        ct = math.cos(before) * 0.8 * ct
+    assert value == pytest.approx(c, rel=1e-13)
+    np.testing.assert_allclose(dts, last[::-1], rtol=1e-9, atol=1e-300)
+    assert (dx, dw) == pytest.approx((ct, total), rel=1e-9)
 
 
 def test_gradients_agree_with_differences() -> None:

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.ir import Graph
-from calcbench.graph.nodes import Node
 from calcbench.lower.blocked_products import blocked_functions, product_workspace
 from calcbench.lower.emission import indented
 from calcbench.lower.folding import FoldWriter
 from calcbench.lower.groups import Group, Planner, base
 from calcbench.lower.layout import Layout
 from calcbench.lower.loops import Loop
-from calcbench.lower.node_kinds import numpy_function
+from calcbench.lower.node_kinds import FunctionOf, numpy_function
 from calcbench.lower.parts import LONGEST, SCALARS, Part, cut, hand_on, paired
 from calcbench.lower.passes import product_lines, scan_lines, scatter_lines
 from calcbench.lower.shared import calling
@@ -71,7 +70,7 @@ class Drivers:
         layout: Layout,
         target: Target,
         vectorised: bool,
-        function_of: Callable[[Node], Callable[..., None]] = numpy_function,
+        function_of: FunctionOf = numpy_function,
     ) -> None:
         self.graph, self.layout, self._function_of = graph, layout, function_of
         self.target, self.vectorised = target, vectorised

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from threading import Lock
 from time import perf_counter
 from typing import Any, Protocol
 
 from calcbench.graph.arraytype import DTypeError, ShapeError
+from calcbench.graph.control_scans import scan_row
 from calcbench.graph.evaluation import Plan, check_guards
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size, value_lifetimes
+from calcbench.graph.nodes import Node
 from calcbench.graph.rewriting import simplify
 from calcbench.lower import memory
 from calcbench.lower.compiler import EngineError, check_process
 from calcbench.lower.memory import MemoryPlan, check_budget
+from calcbench.lower.node_kinds import numpy_function
 from calcbench.lower.tape import TapeProgram, prepare_tape
 
 
@@ -24,6 +28,8 @@ DTYPES = frozenset(["float64", "float32", "int64", "bool"])
 # Seconds to compile a fused graph, measured: a start, and a share for each node. Graphs of 17 to
 # 262 nodes took 0.1 + 0.003 n (polynomials) to 0.15 + 0.0046 n (exp and tanh); sines take more.
 COMPILE_START, COMPILE_PER_NODE = 0.1, 0.005
+# Seconds for one step of a scan in NumPy, measured on bodies of 5 and 40 nodes.
+STEP_START, STEP_PER_NODE = 5e-6, 1e-6
 
 
 class Executable(Protocol):
@@ -156,7 +162,20 @@ class _OnNumpy:
 
 
 def _tape(graph: Graph, options: Options) -> Executable:
-    return prepare_tape(graph, vectorised=options.vectorised)
+    """A scan that would take longer than to compile it is a compiled loop here too."""
+    return prepare_tape(graph, options.vectorised, partial(_tape_function, options.vectorised))
+
+
+def _tape_function(vectorised: bool, node: Node) -> Callable[..., None]:
+    if node.row is scan_row:
+        params: Any = dict(node.params)
+        graph = params["body"].graph
+        step = STEP_START + STEP_PER_NODE * len(graph)
+        if params["length"] * step > predicted_compile_seconds(graph):
+            compiled = import_module("calcbench.lower.compiled_scans").compiled_function
+            function: Callable[..., None] = compiled(node, vectorised)
+            return function
+    return numpy_function(node)
 
 
 def _fused(graph: Graph, options: Options) -> Executable:

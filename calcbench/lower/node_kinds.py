@@ -13,6 +13,8 @@ from calcbench.lower.pulling import is_view
 from calcbench.lower.texts import is_elementwise
 
 
+FunctionOf = Callable[[Node], Callable[..., None]]
+
 FOLDS = ("sum", "prod", "max", "min")
 SCANS = ("cumsum", "cumprod")
 PIECES = ("pad", "concatenate", "from_diagonal")

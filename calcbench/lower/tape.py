@@ -12,6 +12,7 @@ from calcbench.graph.ir import Graph, paused_collection
 from calcbench.graph.lifetimes import Lifetime, byte_size
 from calcbench.lower.compiler import EngineError, is_kept, load
 from calcbench.lower.memory import Held, MemoryPlan
+from calcbench.lower.node_kinds import FunctionOf, numpy_function
 from calcbench.lower.opcodes import LEVELS, Numbering, numbering
 from calcbench.lower.tape_array_texts import array_source, fold_source
 from calcbench.lower.tape_encoding import Encoder
@@ -118,7 +119,9 @@ class TapeProgram:
         return Arena(views, inputs, [] if single else [p.of(views) for p in self._outputs])
 
 
-def prepare_tape(graph: Graph, vectorised: bool = True) -> TapeProgram:
+def prepare_tape(
+    graph: Graph, vectorised: bool = True, function_of: FunctionOf = numpy_function
+) -> TapeProgram:
     """Encode a graph of known sizes, without guards, for kernels that are there already.
 
     Parameters
@@ -127,6 +130,8 @@ def prepare_tape(graph: Graph, vectorised: bool = True) -> TapeProgram:
         Its dtypes are float64, float32, int64 and bool.
     vectorised : bool
         Whether elementary functions are those of `calcbench.lower.elementary`, or libm's.
+    function_of : callable
+        What a node that no kernel computes calls, with its result and operands.
 
     Returns
     -------
@@ -146,7 +151,7 @@ def prepare_tape(graph: Graph, vectorised: bool = True) -> TapeProgram:
     [array([1., 3., 5.])]
     """
     with paused_collection():
-        return _Preparation(graph, vectorised).program()
+        return _Preparation(graph, vectorised, function_of).program()
 
 
 def held(graph: Graph) -> tuple[Lifetime, ...]:
@@ -157,8 +162,8 @@ def held(graph: Graph) -> tuple[Lifetime, ...]:
 class _Preparation:
     """From instructions to steps, each one call of a kernel or of a row's NumPy function."""
 
-    def __init__(self, graph: Graph, vectorised: bool) -> None:
-        self.graph, self.vectorised = graph, vectorised
+    def __init__(self, graph: Graph, vectorised: bool, function_of: FunctionOf) -> None:
+        self.graph, self.vectorised, self.function_of = graph, vectorised, function_of
         self.numbering: Numbering = numbering()
         self.encoder = Encoder(graph, self.numbering)
         self.values = self.encoder.values
@@ -235,9 +240,8 @@ class _Preparation:
             places = [self._place(i, s) for i, s in zip(nodes, found.shapes, strict=True)]
             return partial(_run_product, found.function, places)
         self.callouts.append(node)
-        row_of = partial(row.numpy, **dict(graph.nodes[node].params))
         places = [self._place(i) for i in (*graph.nodes[node].operands, node)]
-        return partial(_run_callout, row_of, places, graph.place(node))
+        return partial(_run_callout, self.function_of(graph.nodes[node]), places, graph.place(node))
 
 
 def _owner(graph: Graph, owners: np.ndarray, instruction: int) -> str:
@@ -272,11 +276,11 @@ def _run_product(function: Any, places: Sequence[Place], views: Views) -> None:
     function(*[place.of(views) for place in places])
 
 
-def _run_callout(row: Any, places: Sequence[Place], where: str, views: Views) -> None:
+def _run_callout(function: Any, places: Sequence[Place], where: str, views: Views) -> None:
     *operands, out = [place.of(views) for place in places]
     try:
         with np.errstate(all="ignore"):
-            out[...] = row(*[operand[()] for operand in operands])
+            function(out, *[operand[()] for operand in operands])
     except Exception as error:
         error.add_note(f"while evaluating {where}")
         raise
