@@ -206,7 +206,13 @@ def test_every_layout_holds_the_same_numbers_in_its_own_shape(
         found = check_graph(converted.expr).bind(**values)
         assert found.shape == derivative_shape(y_shape, x_shape, layout)
         np.testing.assert_array_equal(found.ravel(), expected[layout].ravel())
-        assert derivative(text, wrt, order, layout).shape == converted.shape
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("text", "wrt"), [(t, w) for t, w, _, _ in FIRST[::15]])
+def test_a_layout_that_is_asked_for_is_the_one_converted_to(text, wrt, layout):
+    asked, converted = derivative(text, wrt, 1, layout), derivative(text, wrt, 1).converted(layout)
+    assert (asked.shape, asked.unicode()) == (converted.shape, converted.unicode())
 
 
 def run_source(text, values, sizes):
@@ -220,7 +226,7 @@ def test_numpy_source_and_einsum_compute_the_same(order, text, wrt, shown, funct
     graph = cb.parse(text, **declared(text))
     values, sizes = values_for(text, graph, rng), sizes_for(text, graph)
     for layout in LAYOUTS:
-        d = derivative(text, wrt, order, layout)
+        d = derivative(text, wrt, order).converted(layout)
         expected = d.expr.bind(**values)
         space = run_source(d.numpy_source(), values, sizes)
         found = space["derivative"](*values.values())

@@ -60,9 +60,9 @@ def test_a_schedule_reverses_the_chain_with_the_fewest_steps(steps, slots):
         assert computed == least(steps, slots)
 
 
-def test_a_million_steps_with_few_slots():
-    count = 1_000_000
-    for slots, times in ((10, 13), (1000, 3)):
+def test_many_steps_with_few_slots():
+    count = 100_000
+    for slots, times in ((10, 10), (1000, 2)):
         assert repetitions(count, slots) == times
         total = sum(
             a.stop - a.start for a in binomial_schedule(count, slots) if a.kind == "advance"
