@@ -71,3 +71,25 @@ def test_subgradients_are_sets_and_a_framework_outside_is_named():
         assert line in text.splitlines()
     assert re.search(r"TensorFlow +2\. +no", text)
     assert "product rule" in text
+
+
+def test_the_cost_of_modes_grows_as_counted():
+    text = output_of("05_forward_against_reverse.py")
+    assert re.search(r"function +3 +4 +0", text)  # <x, w>: 3 products, 2 sums; the rest
+    assert "operations of forward mode ∝ size^2.00" in text
+    assert "operations of reverse mode ∝ size^1.00" in text
+    depths = re.findall(r"depth +(\d+): forward holds (\d+) bytes, reverse (\d+)", text)
+    assert [d for d, _, _ in depths] == ["10", "100", "1000"]
+    assert len({forward for _, forward, _ in depths}) == 1
+    assert int(depths[2][2]) - int(depths[1][2]) == 8 * 900
+    assert "for 200 inputs and 1 outputs take reverse mode" in text
+
+
+def test_a_sparse_jacobian_takes_three_sweeps_and_four_hessians_agree():
+    text = output_of("06_sparse_and_second.py")
+    assert "3 sweeps (forward) instead of 2000" in text
+    assert "equal to the dense one: True" in text
+    gaps = [float(g) for g in re.findall(r"differs by (\S+)", text)]
+    assert len(gaps) == 3
+    assert max(gaps[0], gaps[2]) < 1e-14
+    assert gaps[1] < 1e-8
