@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.control_scans import Loop, scan_row
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import Node
+from calcbench.lower.access import WRITERS
 from calcbench.lower.compiler import Argument, compile_only, load
 from calcbench.lower.drivers import Drivers, Step
 from calcbench.lower.groups import Planner
@@ -26,6 +28,7 @@ from calcbench.lower.targets import CPU
 CHUNK = 1 << 18  # steps between which Ctrl-C is answered
 INLINED = replace(CPU, decorator="@inline")  # the body in the loop: carries stay in registers
 REMEMBERED = 64  # compiled loops that are held
+_WRITE = re.compile(r"^    write\d\((\w+), 0, (.+)\)\n", re.MULTILINE)
 
 
 def compiled_function(node: Node, vectorised: bool) -> Callable[..., None]:
@@ -71,12 +74,37 @@ class CompiledScan:
         self.results = [self._result(k, kind) for k, kind in enumerate(loop.body.outputs)]
         self.stacks = [k for k in loop.keep if self.results[k][0] == "n" and k >= loop.carries]
         names, arguments = self._parameters()
+        text, self.returned = self._returning(text, layout)
         text = f"{text}\n\n{self._text(names, step)}"
         imports, modules = linked(text)
         self.source = f"{CPU.header}{imports}\n\n{text}"
         counters = [Argument(np.dtype(np.int64), 0)] * 2
         function = load(self.source, modules).steps
         self.function = compile_only(function, [*counters, *arguments])
+
+    def _returning(self, text: str, layout: Layout) -> tuple[str, list[int]]:
+        """The body's code, with the numbers it writes returned instead; and which these are.
+
+        A number that went through memory would have to wait for all that is written beside it.
+        """
+        first = len(self.loop.body.inputs) + len(self.arrays)
+        dtypes = {k: kind.dtype.name for k, kind in enumerate(self.loop.body.outputs)}
+        places = {name: place - first for name, place in layout.places.items()}
+        start = text.rindex(INLINED.decorator)
+        before, body = text[:start], text[start:]
+        found: dict[int, str] = {}
+
+        def take(match: re.Match[str]) -> str:
+            k = places[match[1]]
+            if k < 0 or self.results[k][0] != "n" or self.loop.body.outputs[k].ndim:
+                return match[0]
+            dtype = "bool_" if dtypes[k] == "bool" else dtypes[k]
+            found[k] = f"np.{dtype}({match[2]})"
+            return ""
+
+        body = _WRITE.sub(take, body).rstrip("\n")
+        values = "".join(f"{value}, " for value in found.values())
+        return f"{before}{body}\n    return ({values})\n", list(found)
 
     def _result(self, k: int, kind: ArrayType) -> tuple[str, ArrayType]:
         """Where a step writes an output: into one entry "n", or into a stack of arrays "s"."""
@@ -134,9 +162,16 @@ class CompiledScan:
         numbers = [k for k, kind in carries if not kind.ndim]
         lines = [f"def steps({', '.join(['start', 'stop', *names])}):"]
         lines += [f"    v{k} = c{k}[0]" for k in numbers]
-        lines += [f"    for step in range({ends}):", f"        {call}"]
-        lines += [f"        v{k} = n{k}[0]" for k in numbers]
-        lines += [f"        s{k}[step] = n{k}[0]" for k in self.stacks]
+        taken = "".join(f"r{k}, " for k in self.returned)
+        lines += [
+            f"    for step in range({ends}):",
+            f"        {taken}{'= ' if taken else ''}{call}",
+        ]
+        lines += [f"        v{k} = {self._number(k)}" for k in numbers]
+        lines += [
+            f"        write{min(rank, WRITERS - 1)}(s{k}, step, {self._number(k)})"
+            for rank, k in enumerate(self.stacks)
+        ]
         for k, kind in carries:
             # Not by exchanging the two arrays: the body's code relies on it that none of its
             # results is an array that it reads, in any step.
@@ -146,8 +181,13 @@ class CompiledScan:
         lines += [f"    c{k}[0] = v{k}" for k in numbers]
         return "\n".join([CPU.decorator, *lines]) + "\n"
 
+    def _number(self, k: int) -> str:
+        return f"r{k}" if k in self.returned else f"n{k}[0]"
+
     def _entry(self, name: str) -> str:
         """What the body is given of a parameter in one step."""
+        if name[0] == "x" and not self.loop.body.inputs[int(name[1:])].ndim:
+            return f"read({name}, step)"
         if name[0] == "c" and not self.loop.body.inputs[int(name[1:])].ndim:
             return f"v{name[1:]}"
         return f"{name}[step]" if name[0] in "xs" else name
