@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +11,12 @@ from laws import agree_with_differences, checked
 
 import calcbench as cb
 from calcbench.forward_mode.pushforward import jvp_graph
+from calcbench.graph import control_scans
 from calcbench.graph.checker import check_graph
-from calcbench.graph.control_bodies import Body
-from calcbench.graph.control_scans import scan_row
+from calcbench.graph.control_bodies import Body, moving_inputs
+from calcbench.graph.control_scans import _backward_step, add_scan, scan_row
 from calcbench.graph.interpreter import evaluate
+from calcbench.graph.structural import full
 from calcbench.lower.compiled_scans import CompiledScan, compiled_function
 from calcbench.reverse_mode.pullback import vjp_graph
 
@@ -241,6 +244,49 @@ def test_third_derivative_of_a_power() -> None:
     power = lambda x: cb.scan(lambda c, _: (c * x, None), x, length=4)[0]  # noqa: E731
     third = cb.grad(cb.grad(cb.grad(power)))
     assert third(2.0) == 240.0
+
+
+# --- the comparisons bite ------------------------------------------------------------------------
+
+
+def without_fixpoint(graph: Any, carries: int, moving: Any) -> Any:
+    """What depends on moving inputs within one step, and no carry of the next."""
+    inputs, outputs = moving_inputs(graph, 0, moving)
+    return inputs, outputs
+
+
+def without_reversal(*args: Any) -> Any:
+    return add_scan(*args[:-1], False)
+
+
+def without_sums(pulled: Any, loop: Any, carried: int, shares: Any, summed: range) -> Any:
+    """The last share of a constant instead of their sum."""
+    graph = _backward_step(pulled, loop, carried, shares, summed)
+    outputs = list(graph.outputs)
+    for place in summed:
+        outputs[place] = graph.nodes[outputs[place]].operands[1]
+    return replace(graph, outputs=tuple(outputs))
+
+
+MUTANTS = [
+    ("moving_inputs", without_fixpoint),
+    ("add_scan", without_reversal),
+    ("_backward_step", without_sums),
+    ("zeros", lambda like: full(like, 1)),
+    ("live_carries", lambda graph, carries, wanted: sorted(k for k in set(wanted) if k < carries)),
+]
+
+
+@pytest.mark.parametrize(("name", "mutant"), MUTANTS, ids=[name for name, _ in MUTANTS])
+def test_a_broken_rule_is_noticed(name: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_scans, name, mutant)
+    noticed = 0
+    for case in SCANS:
+        try:
+            test_both_modes_equal_the_unrolled_loop(case)
+        except (AssertionError, LookupError, TypeError, ValueError):
+            noticed += 1
+    assert noticed
 
 
 # --- what a scan computes and keeps --------------------------------------------------------------
