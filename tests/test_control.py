@@ -17,7 +17,8 @@ from calcbench.graph.control_bodies import Body, moving_inputs
 from calcbench.graph.control_scans import _backward_step, add_scan, scan_row
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.structural import full
-from calcbench.lower.compiled_scans import CompiledScan, compiled_function
+from calcbench.lower.compiled_loops import compiled_function
+from calcbench.lower.compiled_scans import CompiledScan
 from calcbench.reverse_mode.pullback import vjp_graph
 
 
@@ -363,6 +364,26 @@ def test_while_loops_equal_python_loops_at_both_orders(function: Any, args: Any)
             np.testing.assert_allclose(got, want, rtol=1e-12)
     got, want = (cb.grad(cb.grad(cb.grad(f)))(*args) for f in (looped, plain))
     np.testing.assert_allclose(got, want, rtol=1e-11)
+
+
+@pytest.mark.parametrize(("function", "args"), WHILES[1:3])
+def test_compiled_while_loops_agree_at_both_orders(function: Any, args: Any) -> None:
+    looped = lambda *a: function(cb.while_loop, *a)  # noqa: E731
+    for operator in (lambda f: f, cb.grad, lambda f: cb.grad(cb.grad(f))):
+        got, want = (cb.compile(operator(looped), engine=e)(*args) for e in ("fused", "numpy"))
+        assert got == pytest.approx(want, rel=1e-12)
+
+
+def test_a_compiled_while_loop_counts_beyond_its_chunks() -> None:
+    def f(n: Any) -> Any:
+        step = lambda c: (c[0] + 1.0, c[1] * 0.5 + n)  # noqa: E731
+        return cb.while_loop(lambda c: c[0] < n, step, (0.0, n))
+
+    compiled = cb.compile(lambda n: f(n)[0] + 0 * f(n)[1], engine="fused")
+    for count in (0.0, 1.0, 2.0**18, 2.0**18 + 1, 600_000.0):
+        assert compiled(count) == count
+    gradient = cb.compile(cb.grad(lambda n: f(n)[1]), engine="fused")
+    assert gradient(600_000.0) == pytest.approx(2.0, rel=1e-12)  # the fixed point is 2n
 
 
 def test_a_while_loop_of_no_trips_is_the_identity() -> None:

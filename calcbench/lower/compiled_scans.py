@@ -1,9 +1,9 @@
-"""The node `scan` as one compiled loop around the compiled code of its body."""
+"""A scan as one compiled loop around the compiled code of its body."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.arraytype import ArrayType
-from calcbench.graph.control_scans import Loop, scan_row
+from calcbench.graph.control_scans import Loop
 from calcbench.graph.ir import Graph
-from calcbench.graph.nodes import Node
 from calcbench.lower.access import WRITERS
 from calcbench.lower.compiler import Argument, compile_only, load
 from calcbench.lower.drivers import Drivers, Step
 from calcbench.lower.groups import Planner
 from calcbench.lower.layout import Layout
-from calcbench.lower.node_kinds import numpy_function
 from calcbench.lower.shared import linked
 from calcbench.lower.targets import CPU
 
@@ -31,21 +29,12 @@ REMEMBERED = 64  # compiled loops that are held
 _WRITE = re.compile(r"^    write\d\((\w+), 0, (.+)\)\n", re.MULTILINE)
 
 
-def compiled_function(node: Node, vectorised: bool) -> Callable[..., None]:
-    """What a call-out of the node calls: a compiled loop for a scan, NumPy for other rows.
-
-    A scan whose body itself calls out of compiled code, as for a loop in a loop, goes to NumPy.
-    """
-    if node.row is scan_row:
-        loop = Loop(**dict(node.params))  # type: ignore[arg-type]
-        found = _compiled(loop, vectorised)
-        if found is not None:
-            return found
-    return numpy_function(node)
-
-
 @lru_cache(maxsize=REMEMBERED)
-def _compiled(loop: Loop, vectorised: bool) -> CompiledScan | None:
+def compiled_scan(loop: Loop, vectorised: bool, test: int | None = None) -> CompiledScan | None:
+    """The loop, compiled; None if its body calls out of compiled code, as a loop in a loop does.
+
+    With `test`, the loop ends where that output of the body is false.
+    """
     graph = loop.body.graph
     plan = Planner(graph, variables=True)
     layout = Layout(graph, plan)
@@ -53,7 +42,7 @@ def _compiled(loop: Loop, vectorised: bool) -> CompiledScan | None:
     steps = drivers.steps
     if len(steps) != 1 or callable(steps[0].function) or steps[0].loop:
         return None
-    return CompiledScan(loop, layout, drivers.text, steps[0])
+    return CompiledScan(loop, layout, drivers.text, steps[0], test)
 
 
 class CompiledScan:
@@ -65,8 +54,8 @@ class CompiledScan:
         The generated text: the body's code, and a loop around it.
     """
 
-    def __init__(self, loop: Loop, layout: Layout, text: str, step: Step) -> None:
-        self.loop = loop
+    def __init__(self, loop: Loop, layout: Layout, text: str, step: Step, test: int | None) -> None:
+        self.loop, self.test = loop, test
         self.arrays = [np.array(_literal(loop.body.graph, i)) for i in layout.arrays]
         self.words = layout.words
         ends = list(accumulate(kind.size for kind in loop.kept()))
@@ -114,22 +103,37 @@ class CompiledScan:
 
     def __call__(self, out: Any, *operands: Any) -> None:
         """Write the results that the scan keeps into `out`, laid end to end."""
-        loop, count = self.loop, self.loop.carries
+        loop = self.loop
+        pieces = {k: out[start:stop] for k, (start, stop) in self.places.items()}
+        carry, values = self._values(pieces, operands)
+        spans = range(0, loop.length, CHUNK)
+        for start in reversed(spans) if loop.reverse else spans:
+            self.function(start, min(start + CHUNK, loop.length), *values)
+        for k in loop.keep:
+            if k < loop.carries:
+                pieces[k][...] = carry[k].reshape(-1)
+
+    def repeat(self, *operands: Any) -> tuple[list[Any], int]:
+        """Go round until the test fails: the last carries, and the number of trips."""
+        carry, values = self._values({}, operands)
+        trips = taken = int(self.function(0, CHUNK, *values))
+        while taken == CHUNK:
+            taken = int(self.function(0, CHUNK, *values))
+            trips += taken
+        return carry, trips
+
+    def _values(self, pieces: Any, operands: Any) -> tuple[list[Any], list[Any]]:
+        """The carries, in memory of their own, and all that the loop is given."""
+        count = self.loop.carries
         carry = [_fresh(v) for v in operands[:count]]
         given = [_contiguous(v) for v in operands[count:]]
-        pieces = {k: out[start:stop] for k, (start, stop) in self.places.items()}
         results = [
             pieces[k].reshape(kind.shape) if letter == "s" else np.empty(kind.shape, kind.dtype)
             for k, (letter, kind) in enumerate(self.results)
         ]
         stacks = [pieces[k] for k in self.stacks]
-        values = [*carry, *given, *self.arrays, *results, np.empty(max(self.words, 1)), *stacks]
-        spans = range(0, loop.length, CHUNK)
-        for start in reversed(spans) if loop.reverse else spans:
-            self.function(start, min(start + CHUNK, loop.length), *values)
-        for k in loop.keep:
-            if k < count:
-                pieces[k][...] = carry[k].reshape(-1)
+        arena = np.empty(max(self.words, 1))
+        return carry, [*carry, *given, *self.arrays, *results, arena, *stacks]
 
     # --- the text -----------------------------------------------------------------------------
 
@@ -161,12 +165,15 @@ class CompiledScan:
         carries = list(enumerate(self.loop.body.inputs[: self.loop.carries]))
         numbers = [k for k, kind in carries if not kind.ndim]
         lines = [f"def steps({', '.join(['start', 'stop', *names])}):"]
-        lines += [f"    v{k} = c{k}[0]" for k in numbers]
+        lines += ["    taken = stop - start", *[f"    v{k} = c{k}[0]" for k in numbers]]
         taken = "".join(f"r{k}, " for k in self.returned)
         lines += [
             f"    for step in range({ends}):",
             f"        {taken}{'= ' if taken else ''}{call}",
         ]
+        if self.test is not None:
+            lines.append(f"        if not {self._number(self.test)}:")
+            lines += ["            taken = step - start", "            break"]
         lines += [f"        v{k} = {self._number(k)}" for k in numbers]
         lines += [
             f"        write{min(rank, WRITERS - 1)}(s{k}, step, {self._number(k)})"
@@ -178,7 +185,7 @@ class CompiledScan:
             if kind.ndim:
                 lines.append(f"        for i in range({kind.size}):")
                 lines.append(f"            c{k}.flat[i] = n{k}.flat[i]")
-        lines += [f"    c{k}[0] = v{k}" for k in numbers]
+        lines += [*[f"    c{k}[0] = v{k}" for k in numbers], "    return taken"]
         return "\n".join([CPU.decorator, *lines]) + "\n"
 
     def _number(self, k: int) -> str:

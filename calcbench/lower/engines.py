@@ -172,7 +172,7 @@ def _tape_function(vectorised: bool, node: Node) -> Callable[..., None]:
         graph = params["body"].graph
         step = STEP_START + STEP_PER_NODE * len(graph)
         if params["length"] * step > predicted_compile_seconds(graph):
-            compiled = import_module("calcbench.lower.compiled_scans").compiled_function
+            compiled = import_module("calcbench.lower.compiled_loops").compiled_function
             function: Callable[..., None] = compiled(node, vectorised)
             return function
     return numpy_function(node)

@@ -16,7 +16,7 @@ import numpy as np
 
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
-from calcbench.lower.compiled_scans import compiled_function
+from calcbench.lower.compiled_loops import compiled_function
 from calcbench.lower.compiler import Argument, compile_only, load
 from calcbench.lower.drivers import Drivers, Step, is_shared
 from calcbench.lower.groups import Planner
