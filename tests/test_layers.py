@@ -88,6 +88,7 @@ lower/cuda_sweeps
 lower/layout lower/shared lower/parts
 lower/drivers
 lower/compiled_scans
+lower/compiled_loops
 lower/fused
 lower/engines
 lower/transformed_sweeps
