@@ -318,6 +318,10 @@ def test_no_loop_runs_twice_for_a_value_and_its_derivative() -> None:
     assert len(scans(jvp_graph(graph))) == 1
     again = scans(jvp_graph(vjp_graph(graph)))
     assert [s["reverse"] for s in again] == [False, True]
+    for f in (lambda x: newton(cb.while_loop, x), by_cond):
+        for transform in (jvp_graph, vjp_graph):
+            rows = [n.row.kind for n in transform(cb.trace(f, 2.0)).nodes]
+            assert rows.count("control") == 1
 
 
 def test_a_scan_is_one_node_at_any_length() -> None:

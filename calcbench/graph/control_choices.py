@@ -11,7 +11,9 @@ from calcbench.graph.arraytype import BOOL, ArrayType
 from calcbench.graph.control_bodies import (
     Body,
     check_operands,
+    compute_instead,
     control,
+    pack,
     pack_arrays,
     packed_type,
     spread,
@@ -55,9 +57,12 @@ def _push_cond(
     """The same choice between the pushed branches."""
     wrt = [p for p, t in enumerate(tangents[1:]) if t is not None]
     pushed = tuple(Body(push(with_outputs(b.graph, keep), wrt)) for b in branches)
-    places = tuple(range(len(keep), 2 * len(keep)))
     steps = [t for t in tangents[1:] if t is not None]
-    return cond_row(*operands, *steps, branches=pushed, keep=places)
+    kinds = [branches[0].outputs[k] for k in keep]
+    found = spread(cond_row, [*operands, *steps], enumerate([*kinds, *kinds]), branches=pushed)
+    tangent = pack(found[len(keep) :])
+    compute_instead(z, found[: len(keep)], tangent)
+    return tangent
 
 
 def _pull_cond(
@@ -74,9 +79,10 @@ def _pull_cond(
     wrt = [p for p, flag in enumerate(active[1:]) if flag]
     pulled = tuple(Body(pull(with_outputs(b.graph, keep), wrt)) for b in branches)
     seeds = unpack(arrived, [branches[0].outputs[k] for k in keep])
-    kinds = [branches[0].inputs[p] for p in wrt]
-    wanted = [(len(keep) + rank, kind) for rank, kind in enumerate(kinds)]
-    shares = iter(spread(cond_row, [*operands, *seeds], wanted, branches=pulled))
+    kinds = [*[v.type for v in seeds], *[branches[0].inputs[p] for p in wrt]]
+    found = spread(cond_row, [*operands, *seeds], enumerate(kinds), branches=pulled)
+    compute_instead(z, found[: len(keep)], found[-1])
+    shares = iter(found[len(keep) :])
     return [None, *[next(shares) if flag else None for flag in active[1:]]]
 
 

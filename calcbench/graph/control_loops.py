@@ -12,6 +12,7 @@ from calcbench.graph.arraytype import BOOL, ArrayType
 from calcbench.graph.control_bodies import (
     Body,
     check_operands,
+    compute_instead,
     control,
     moving_inputs,
     pack,
@@ -170,10 +171,14 @@ def _pushed_loop(
     body = Body(rewired(push(graph, wrt), order, outputs))
     given = [*operands[:count], *[steps[p] for p in carried]]
     given += [*operands[count:], *[steps[p] for p in fixed]]
-    wanted = [(count + carried.index(k), body.outputs[k]) for k in loop.keep if k in reached]
-    pieces = iter(spread(while_row, given, wanted, condition=Body(test), body=body, derived=()))
+    wanted = [(k, body.outputs[k]) for k in loop.keep]
+    wanted += [(count + carried.index(k), body.outputs[k]) for k in loop.keep if k in reached]
+    found = spread(while_row, given, wanted, condition=Body(test), body=body, derived=())
+    pieces = iter(found[len(loop.keep) :])
     pairs = [(k, loop.body.outputs[k]) for k in loop.keep]
-    return pack([next(pieces) if k in reached else full(z, 0, t.shape) for k, t in pairs])
+    pushed = pack([next(pieces) if k in reached else full(z, 0, t.shape) for k, t in pairs])
+    compute_instead(z, found[: len(loop.keep)], pushed)
+    return pushed
 
 
 def _pull_while(
@@ -190,10 +195,13 @@ def _pull_while(
     count = len(loop.keep)
     seeds = unpack(arrived, loop.kept())
     derived = (*loop.derived, Derivation(pull, wrt, loop.keep))
-    wanted = [(count + rank, operands[p].type) for rank, p in enumerate(wrt)]
+    wanted = [*enumerate(loop.kept())]
+    wanted += [(count + rank, operands[p].type) for rank, p in enumerate(wrt)]
     params |= {"derived": derived}
     del params["keep"]
-    shares = iter(spread(while_row, [*operands, *seeds], wanted, **params))
+    found = spread(while_row, [*operands, *seeds], wanted, **params)
+    compute_instead(z, found[:count], found[-1])
+    shares = iter(found[count:])
     return [next(shares) if flag else None for flag in active]
 
 
