@@ -303,6 +303,13 @@ def test_only_carries_with_tangents_get_them() -> None:
     assert max(s["carries"] for s in scans(pushed)) == 4 + 3
 
 
+def test_smooth_bodies_need_no_masks() -> None:
+    for case in SCANS:
+        graph = all_of(case, cb.scan)
+        for made in (vjp_graph(graph), vjp_graph(jvp_graph(graph))):
+            assert "select" not in {node.row.name for node in made.nodes}
+
+
 def test_a_linear_recurrence_keeps_no_carries() -> None:
     """The gradient with respect to the terms of a sum reads none of its partial sums."""
     graph = cb.trace(lambda xs: cb.scan(lambda c, t: (0.5 * c + t, None), 0.0, xs)[0], XS[:, 0])

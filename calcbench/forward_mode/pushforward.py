@@ -8,7 +8,7 @@ from typing import Any
 from calcbench.graph.activity import leading, partials_of, varied
 from calcbench.graph.checker import float_positions
 from calcbench.graph.comparison import not_equal
-from calcbench.graph.control_bodies import shared_runs
+from calcbench.graph.control_bodies import holds_singular, shared_runs
 from calcbench.graph.elementwise import convert
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
@@ -115,9 +115,10 @@ def _push(
             _replaced(row, operands, i, t, params, exposed) for i, t in enumerate(arriving)
         )
     if row.kind == "control":
+        exposed = exposed or holds_singular(params)
         params["push"] = jvp_graph
     pushed = row.jvp(z, operands, [materialise(t) for t in arriving], **params)
-    return _masked_whole(pushed, arriving) if exposed or row.kind == "control" else pushed
+    return _masked_whole(pushed, arriving) if exposed else pushed
 
 
 def _masked_whole(pushed: Any, arriving: Sequence[Any]) -> Any:

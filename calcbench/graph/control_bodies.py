@@ -71,6 +71,16 @@ def control(
     return row
 
 
+def holds_singular(params: Mapping[str, Any]) -> bool:
+    """Whether a graph in the params has a row whose partial may be infinite at a finite value."""
+    held = [v for value in params.values() for v in (value if type(value) is tuple else (value,))]
+    nodes = [n for body in held if isinstance(body, Body) for n in body.graph.nodes]
+    return any(
+        "singular" in n.row.facts and (n.row.kind != "control" or holds_singular(dict(n.params)))
+        for n in nodes
+    )
+
+
 def check_operands(name: str, given: Sequence[ArrayType], wanted: Sequence[ArrayType]) -> None:
     """A GraphError that names the first operand that does not have its type."""
     if len(given) != len(wanted):

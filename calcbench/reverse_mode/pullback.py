@@ -9,7 +9,7 @@ from calcbench.graph.activity import exposed, partials_of, varied
 from calcbench.graph.arraytype import BOOL
 from calcbench.graph.checker import float_positions
 from calcbench.graph.comparison import not_equal
-from calcbench.graph.control_bodies import shared_runs
+from calcbench.graph.control_bodies import holds_singular, shared_runs
 from calcbench.graph.elementwise import convert
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
@@ -127,8 +127,9 @@ def _shares(
         return
     if row.kind == "control":
         shares = row.pull(z, operands, active, materialise(arrived), pull=vjp_graph, **params)
-        pairs = zip(node.operands, shares, strict=True)
-        yield from ((i, _reached(s, arrived)) for i, s in pairs if s is not None)
+        pairs = [p for p in zip(node.operands, shares, strict=True) if p[1] is not None]
+        fragile = isinstance(arrived, Masked) and holds_singular(params)
+        yield from ((i, _reached(s, arrived) if fragile else s) for i, s in pairs)
         return
     rules = [row.transposes(i) if a and row.transposes else None for i, a in enumerate(active)]
     for operand, rule in zip(node.operands, rules, strict=True):
@@ -152,10 +153,8 @@ def _transposed(row: Any, rule: Any, arrived: Any, operands: list[Value], params
     return Masked(not_equal(reached, zeros(reached)), share, zeroed=True)
 
 
-def _reached(share: Any, arrived: Any) -> Any:
+def _reached(share: Any, arrived: Masked) -> Any:
     """A share of a loop or branch: exactly 0 where nothing arrived at all, whatever is inside."""
-    if not isinstance(arrived, Masked):
-        return share
     count = convert(arrived.mask, dtype=share.type.dtype)
     total = sum_(count, axes=tuple(range(count.type.ndim)))
     anything = not_equal(total, zeros(total))
