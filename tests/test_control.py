@@ -304,7 +304,8 @@ def test_only_carries_with_tangents_get_them() -> None:
 
 
 def test_smooth_bodies_need_no_masks() -> None:
-    for case in SCANS:
+    """All but `only_stacked`, whose power has an infinite slope for some exponents."""
+    for case in (case for case in SCANS if case.function is not only_stacked):
         graph = all_of(case, cb.scan)
         for made in (vjp_graph(graph), vjp_graph(jvp_graph(graph))):
             assert "select" not in {node.row.name for node in made.nodes}
