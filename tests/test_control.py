@@ -12,10 +12,14 @@ from laws import agree_with_differences, checked
 import calcbench as cb
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph import control_scans
+from calcbench.graph.arraytype import ArrayType
+from calcbench.graph.batching import batched
 from calcbench.graph.checker import check_graph
 from calcbench.graph.control_bodies import Body, moving_inputs
 from calcbench.graph.control_scans import _backward_step, add_scan, scan_row
 from calcbench.graph.interpreter import evaluate
+from calcbench.graph.ir import Builder
+from calcbench.graph.primitive import Primitive
 from calcbench.graph.structural import full
 from calcbench.lower.compiled_loops import compiled_function
 from calcbench.lower.compiled_scans import CompiledScan
@@ -484,6 +488,47 @@ def test_graphs_with_bodies_are_written_as_json() -> None:
         cb.graph_from_json(damaged)
 
 
+# --- many directions at once, and derivatives of them --------------------------------------------
+
+
+def three_entries(x: Any) -> Any:
+    """Every control row, of an array of three numbers."""
+    c = cb.scan(lambda c, t: (np.sin(c) * x.sum() + t, None), x, XS)[0]
+    c = cb.cond(c[0] > 0, lambda: c * x, lambda: c + x * x)
+    return cb.while_loop(lambda v: (v * v).sum() < 9.0, lambda v: 1.5 * v + np.sin(x), c).sum()
+
+
+def three_entries_in_python(x: Any) -> Any:
+    c = x
+    for t in XS:
+        c = np.sin(c) * x.sum() + t
+    c = c * x if c[0] > 0 else c + x * x
+    while (c * c).sum() < 9.0:
+        c = 1.5 * c + np.sin(x)
+    return c.sum()
+
+
+@pytest.mark.parametrize("outer", [cb.jacfwd, cb.jacrev])
+@pytest.mark.parametrize("inner", [cb.jacfwd, cb.jacrev])
+def test_jacobians_of_jacobians_are_hessians(outer: Any, inner: Any) -> None:
+    x = np.array([0.3, -0.2, 0.5])
+    want = cb.hessian(three_entries_in_python)(x)
+    assert np.all(np.abs(want) > 0)
+    np.testing.assert_allclose(outer(inner(three_entries))(x), want, rtol=1e-11)
+    np.testing.assert_allclose(cb.hessian(three_entries)(x), want, rtol=1e-11)
+
+
+def test_a_row_without_a_rule_for_lanes_has_no_derivative_rather_than_zero() -> None:
+    row = Primitive("cubed", "linearised", lambda x: x, lambda x: x**3, jvp=lambda z, x, t: t)
+    builder = Builder()
+    x = builder.add_input("x", ArrayType((), np.dtype(np.float64)))
+    graph = batched(builder.freeze([builder.add(row, (x,))]), 2)
+    np.testing.assert_array_equal(outputs(graph, [1.0, 2.0])[0], [1.0, 8.0])
+    for transform in (jvp_graph, vjp_graph):
+        with pytest.raises(cb.DerivativeError, match="cubed at many points at once"):
+            transform(graph)
+
+
 # --- batches and wrong input ---------------------------------------------------------------------
 
 
@@ -551,10 +596,6 @@ def test_rows_refuse_operands_that_their_bodies_do_not_take() -> None:
 
 def test_a_body_without_a_rule_is_an_error_and_never_zero() -> None:
     """The body's own transform finds the row that has no derivative."""
-    from calcbench.graph.arraytype import ArrayType
-    from calcbench.graph.ir import Builder
-    from calcbench.graph.primitive import Primitive
-
     ruleless = Primitive("ruleless", "elementwise", lambda x: x, lambda x: x)
     builder, kind = Builder(), ArrayType((), np.dtype(np.float64))
     x = builder.add_input("x", kind)

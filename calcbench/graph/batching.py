@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from calcbench.graph.arraytype import ArrayType
+from calcbench.graph.arraytype import ArrayType, DerivativeError
 from calcbench.graph.ir import Builder, Graph, paused_collection
 from calcbench.graph.lifting import Value
 from calcbench.graph.nodes import INPUT, Node
@@ -17,10 +17,13 @@ from calcbench.graph.rewriting import simplify
 from calcbench.graph.structural import (
     array_constant,
     broadcast,
+    concatenate,
+    full,
     gather,
     matmul,
     reshape,
     scatter_add,
+    slice_,
     swap_last,
 )
 
@@ -95,12 +98,14 @@ def _spread(graph: Graph, node: Node, new: list[Any], varied: set[int], lanes: i
     if row.name in SHARING:
         flags = [i in varied for i in node.operands]
         return SHARING[row.name](operands, flags, params, lanes)
-    full = [
+    wide = [
         v if i in varied else with_lanes(v, lanes)
         for v, i in zip(operands, node.operands, strict=True)
     ]
+    if row.kind == "control":
+        return _lanes_apart(row, wide, params, lanes)
     rule = _entrywise if row.scalar is not None else RULES.get(row.name, _lane_by_lane)
-    return rule(row, full, params, lanes)
+    return rule(row, wide, params, lanes)
 
 
 def with_lanes(value: Any, lanes: int) -> Any:
@@ -215,13 +220,42 @@ def _lane_by_lane(row: Any, operands: Sequence[Any], params: dict[str, Any], lan
     """One node that calls the row's NumPy function once a lane."""
     kinds = [ArrayType(v.type.shape[1:], v.type.dtype) for v in operands]
     result = row.infer(*kinds, **params)
+    constant = row.kind in ("piecewise_constant", "source")
     many = Primitive(
         f"{row.name} by lanes",
-        "piecewise_constant",
+        "piecewise_constant" if constant else "linearised",
         lambda *_, **__: ArrayType((lanes, *result.shape), result.dtype),
         partial(_each_lane, row, lanes),
+        jvp=None if constant else partial(_refuse_derivative, row),
     )
     return many(*operands, **params)
+
+
+def _refuse_derivative(row: Any, *_: Any, **__: Any) -> Any:
+    raise DerivativeError(
+        f"{row.name} at many points at once has no derivative; differentiate first, then batch"
+    )
+
+
+def _lanes_apart(row: Any, operands: Sequence[Any], params: dict[str, Any], lanes: int) -> Any:
+    """One node a lane: each may take its own branch and number of trips, and has its derivative."""
+    if not lanes:
+        kinds = [ArrayType(v.type.shape[1:], v.type.dtype) for v in operands]
+        kind = row.infer(*kinds, **params)
+        return full(operands[0], 0, (0, *kind.shape), kind.dtype)
+    results = []
+    for lane in range(lanes):
+        result = row(*[_lane(v, lane) for v in operands], **params)
+        results.append(reshape(result, shape=(1, *result.type.shape)))
+    return concatenate(*results, axis=0) if lanes > 1 else results[0]
+
+
+def _lane(value: Any, lane: int) -> Any:
+    rest = value.type.ndim - 1
+    starts, stops = (lane, *(0,) * rest), (lane + 1, *(None,) * rest)
+    whole = value.type.shape[0] == 1
+    part = value if whole else slice_(value, starts=starts, stops=stops, steps=(1,) * (rest + 1))
+    return reshape(part, shape=value.type.shape[1:])
 
 
 def _each_lane(row: Any, lanes: int, *operands: Any, **params: Any) -> Any:
