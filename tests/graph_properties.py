@@ -47,6 +47,18 @@ def finite(*values: Any) -> bool:
     return all(np.all(np.isfinite(v)) for v in values)
 
 
+def is_rounding_alone(graph: Graph, xs: Any) -> bool:
+    """Whether a result is as small as the rounding of values that cancel in it, and not 0.
+
+    The adjugate of a matrix of equal rows is one: 0 in exact arithmetic, noise in floats.
+    """
+    with np.errstate(all="ignore"):
+        values = graph.run(xs, numpy_meaning)
+    size = max(float(np.max(np.abs(v), initial=0.0)) for v in values)
+    results = [np.max(np.abs(values[i]), initial=0.0) for i in graph.outputs]
+    return any(0.0 < r < 1e-12 * size for r in results)
+
+
 def units(like: Any) -> list[Any]:
     """One array per entry, with a 1 there."""
     size = np.size(like)

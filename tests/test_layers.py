@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -225,17 +226,20 @@ def package_sources() -> list[Source]:
 # --- reading one file ---------------------------------------------------------------------------
 
 
-def imports(source: Source) -> Iterator[Import]:
-    tree = ast.parse(source.text)
-    inside = lines_inside_functions(tree)
-    for node in ast.walk(tree):
-        for dotted in imported_names(node, source):
-            yield Import(dotted, node.lineno, node.lineno in inside)
-    yield from cuda_attributes(tree, inside)
+@lru_cache(maxsize=1000)  # several rules ask, and a walk through all files takes seconds
+def imports(source: Source) -> tuple[Import, ...]:
+    nodes = list(ast.walk(ast.parse(source.text)))
+    inside = lines_inside_functions(nodes)
+    found = [
+        Import(dotted, node.lineno, node.lineno in inside)
+        for node in nodes
+        for dotted in imported_names(node, source)
+    ]
+    return (*found, *cuda_attributes(nodes, inside))
 
 
-def lines_inside_functions(tree: ast.AST) -> set[int]:
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+def lines_inside_functions(nodes: list[ast.AST]) -> set[int]:
+    functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     return {line for f in functions for line in range(f.body[0].lineno, f.end_lineno + 1)}
 
 
@@ -257,11 +261,11 @@ def relative_base(level: int, source: Source) -> str:
     return ".".join(folders[: len(folders) - level + 1])
 
 
-def cuda_attributes(tree: ast.AST, inside: set[int]) -> Iterator[Import]:
+def cuda_attributes(nodes: list[ast.AST], inside: set[int]) -> Iterator[Import]:
     """`import numba as nb` and then `nb.cuda` is an import of numba.cuda."""
-    aliases = [a for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+    aliases = [a for n in nodes if isinstance(n, ast.Import) for a in n.names]
     names = {f"{alias.asname or alias.name}.cuda" for alias in aliases if alias.name == "numba"}
-    for node in ast.walk(tree):
+    for node in nodes if names else ():
         if isinstance(node, ast.Attribute) and ast.unparse(node) in names:
             yield Import("numba.cuda", node.lineno, node.lineno in inside)
 

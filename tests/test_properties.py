@@ -9,7 +9,7 @@ import graph_properties as properties_of
 import mutants
 import numpy as np
 import pytest
-from graph_properties import applied, as_float32, finite
+from graph_properties import applied, as_float32, finite, is_rounding_alone
 from hypothesis import assume, given, strategies as st
 from rounding import agree
 
@@ -213,7 +213,7 @@ def test_17_the_exact_taylor_remainder_has_the_exponents_two_and_three(problem):
 @given(problems(max_operations=6), st.sampled_from([1, 2]))
 def test_17_the_taylor_remainder_of_any_smooth_graph(problem, order):
     graph, xs, seed = problem
-    assume(finite(*evaluate(graph, *xs)))
+    assume(finite(*evaluate(graph, *xs)) and not is_rounding_alone(graph, xs))
     # Higher terms may hide the leading one over the steps used; half an order is allowed for it.
     testing.check_taylor(applied(graph), *xs, rng=seed, order=order, least=order + 0.5)
 
