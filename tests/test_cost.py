@@ -15,6 +15,7 @@ from cases import CASES, Case
 from drawing_samples import ROWS, draw, one_node, seeded
 
 import calcbench as cb
+from calcbench import compositions
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import (
     ArrayType,
@@ -893,21 +894,31 @@ def narrow_then_wide(x):
     return np.sum(np.sin(x) * x) * np.exp(np.linspace(0.0, 1.0, len(x)))
 
 
-@pytest.mark.parametrize("size", [3, 40])
-def test_the_automatic_mode_of_a_jacobian_is_the_explained_one(size, monkeypatch):
-    from calcbench import compositions
+AUTOMATIC = {
+    "narrow then wide": narrow_then_wide,
+    "entry by entry": np.sin,
+    "one result": lambda x: x[:1],
+    "all meet all": lambda x: x * np.sum(x),
+}
 
-    functions = [narrow_then_wide, lambda x: np.sin(x), lambda x: x[:1], lambda x: x * np.sum(x)]
-    for function in functions:
-        made = []
-        for name in ("jvp_graph", "vjp_graph"):
-            original = getattr(compositions, name)
-            monkeypatch.setattr(
-                compositions, name, lambda *a, n=name, f=original: made.append(n) or f(*a)
-            )
-        x = np.linspace(0.1, 1.0, size)
-        jacobian = cb.jacobian(function)(x)
-        monkeypatch.undo()
-        explained = cb.explain_mode(function, x).mode
-        assert made[-1] == {"forward": "jvp_graph", "reverse": "vjp_graph"}[explained]
-        np.testing.assert_allclose(jacobian, cb.jacfwd(function)(x), rtol=1e-12, atol=1e-14)
+
+@pytest.mark.parametrize("name", AUTOMATIC)
+@pytest.mark.parametrize("size", [3, 40])
+def test_the_automatic_mode_of_a_jacobian_is_the_explained_one(name, size, monkeypatch):
+    function, x, made = AUTOMATIC[name], np.linspace(0.1, 1.0, size), []
+
+    def recorded(transform):
+        original = getattr(compositions, transform)
+
+        def call(*args):
+            made.append(transform)
+            return original(*args)
+
+        monkeypatch.setattr(compositions, transform, call)
+
+    recorded("jvp_graph")
+    recorded("vjp_graph")
+    jacobian = cb.jacobian(function)(x)
+    explained = cb.explain_mode(function, x).mode
+    assert made == [{"forward": "jvp_graph", "reverse": "vjp_graph"}[explained]]
+    np.testing.assert_allclose(jacobian, cb.jacfwd(function)(x), rtol=1e-12, atol=1e-14)
