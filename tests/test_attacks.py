@@ -102,7 +102,7 @@ def test_the_corpus_is_large_and_has_no_text_twice():
     assert len(set(ATTACKS)) == len(ATTACKS) >= 60
 
 
-@pytest.mark.parametrize("undeclared", ["letter", "scalar"])
+@pytest.mark.parametrize("undeclared", ["letter", pytest.param("scalar", marks=pytest.mark.deep)])
 def test_no_hostile_text_is_read_and_none_costs_anything(undeclared):
     prelude = "from calcbench.symbolic.text.grammar import parse_text"
     call = f"parse_text(text, undeclared={undeclared!r})"
