@@ -13,10 +13,13 @@ from matrix_identities import FIRST, SECOND, declared
 
 import calcbench as cb
 from calcbench.graph.checker import check_graph
+from calcbench.graph.primitive import REGISTRY
 from calcbench.symbolic.layouts import LAYOUTS, derivative_shape
 from calcbench.symbolic.matrices.algebra import bind, factor, times
 from calcbench.symbolic.matrices.certificates import CertificateError, certify
 from calcbench.symbolic.matrices.indexed import Symbol, Tensor, fresh
+from calcbench.symbolic.matrices.precise_values import SAME_ON_OBJECTS, Precision
+from calcbench.symbolic.text.listed_functions import LISTED
 
 
 EVERY = [(1, *row) for row in FIRST] + [(2, *row) for row in SECOND]
@@ -474,6 +477,33 @@ def test_latex_is_written():
     assert d.latex() == r"2 \, A^{\top} \, \left(A \, x - w\right)"
     assert cb.matrix_diff("A*X*B", "X").vec().latex() == r"B^{\top} \otimes A"
     assert cb.matrix_diff("A*X*w", "X").latex() == "A_{ik} w_{l}"
+
+
+ENTRYWISE = {
+    # acosh is real above 1; the others near 1/2
+    name: "acosh(a+2)" if name == "acosh" else f"{name}(a/3)" if f.arity == 1 else f"{name}(a, b)"
+    for name, f in LISTED.items()
+    if f.entrywise
+}
+WITH_FLOATS = ("log2", "log10", "erf", "erfc")  # in their derivatives: 1/log 2, 2/sqrt(pi)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", ENTRYWISE)
+def test_every_listed_function_has_certified_derivatives(name, order):
+    found = cb.matrix_diff(ENTRYWISE[name], "a", order=order)
+    assert found.certificate.digits >= (14 if name in WITH_FLOATS else 20)
+
+
+def test_every_row_entry_by_entry_has_a_value_in_many_digits_or_is_known_to_have_none():
+    known = Precision(20).functions
+    missing = {
+        name
+        for name, row in REGISTRY.items()
+        if row.scalar is not None and name not in known and name not in SAME_ON_OBJECTS
+    }
+    without_derivative = {"logical_xor", "isnan", "integer_power", "detach"}
+    assert missing - without_derivative == {"polygamma", "sinc_derivative"}  # by params; none
 
 
 n = cb.Dim("n")

@@ -57,11 +57,14 @@ class Precision:
         function = self.functions.get(row.name)
         if function is not None:
             return _everywhere(function, operands)
+        if row.name == "polygamma":
+            order = params["order"]
+            return _everywhere(lambda x: self.context.polygamma(order, x), operands)
         if row.name in _MATRIX_ROWS:
             return _MATRIX_ROWS[row.name](self.context, *operands)
         if row.name in ("convert", "detach"):
             return operands[0]
-        if row.name in _SAME_ON_OBJECTS:
+        if row.name in SAME_ON_OBJECTS:
             return row.numpy(*operands, **params)
         raise GraphError(f"{row.name} has no meaning in many digits; row {row.name!r} is unknown")
 
@@ -75,7 +78,7 @@ class Precision:
         return out
 
 
-_SAME_ON_OBJECTS = frozenset(
+SAME_ON_OBJECTS = frozenset(
     (
         *("add", "subtract", "multiply", "negative", "sum", "cumsum", "matmul"),
         *("broadcast", "reshape", "transpose", "flip", "slice", "pad", "concatenate"),
@@ -107,6 +110,13 @@ def _smaller(x: Any, y: Any) -> Any:
     return x if _real(x) <= _real(y) else y
 
 
+def _angle(mp: Any, y: Any, x: Any) -> Any:
+    """The angle of (x, y), continued analytically to complex numbers."""
+    if not (hasattr(y, "imag") and y.imag) and not (hasattr(x, "imag") and x.imag):
+        return mp.atan2(_real(y), _real(x))
+    return mp.log((x + mp.j * y) / mp.sqrt(x * x + y * y)) / mp.j
+
+
 def _functions(mp: Any) -> dict[str, Callable[..., Any]]:
     """Rows that act entry by entry."""
     circles = ("sin", "cos", "tan", "sinh", "cosh", "tanh")
@@ -129,6 +139,13 @@ def _functions(mp: Any) -> dict[str, Callable[..., Any]]:
         "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
         "softplus": lambda x: mp.log(1 + mp.exp(x)),
         "lgamma": mp.loggamma,
+        "arctan2": lambda y, x: _angle(mp, y, x),
+        "floor": lambda x: mp.floor(_real(x)),
+        "ceil": lambda x: mp.ceil(_real(x)),
+        "trunc": lambda x: _side(mp, x) * mp.floor(abs(_real(x))),
+        "rint": lambda x: mp.nint(_real(x)),
+        "floor_divide": lambda x, y: mp.floor(_real(x / y)),
+        "remainder": lambda x, y: x - y * mp.floor(_real(x / y)),
         "sinc": lambda x: mp.sinc(mp.pi * x),
         "abs": lambda x: _side(mp, x) * x,
         "sign": lambda x: _side(mp, x),
