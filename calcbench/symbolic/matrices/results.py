@@ -114,8 +114,8 @@ class MatrixDerivative:
     @cached_property
     def expr(self) -> Graph:
         """The graph that computes it, of the variables of the expression."""
-        canonical = derivative_graph(self._tensor, self._form, self._inputs)
-        return _placed(canonical, self._order_of_axes, self.shape)
+        order = self._order_of_axes
+        return derivative_graph(self._tensor, self._form, self._inputs, order, self.shape)
 
     # --- as text ------------------------------------------------------------------------------
 
@@ -241,28 +241,24 @@ class MatrixDerivative:
     __repr__ = __str__
 
 
-def derivative_graph(tensor: Tensor, form: Form | None, inputs: Sequence[tuple[str, Any]]) -> Graph:
-    """The graph of a derivative: y's axes, then x's."""
+def derivative_graph(
+    tensor: Tensor,
+    form: Form | None,
+    inputs: Sequence[tuple[str, Any]],
+    order: Sequence[int] | None = None,
+    shape: Shape | None = None,
+) -> Graph:
+    """The graph of a derivative: y's axes, then x's, or in another order and shape."""
     builder = Builder()
     variables = {n: Value(builder, builder.add_input(n, kind)) for n, kind in inputs}
     writer = GraphWriter(variables)
     value = writer.tensor(tensor) if form is None else writer.form(form)
-    shape = tuple(i.size for i in tensor.slots)
-    if value.type.shape != shape:
-        value = reshape(value, shape=shape)
+    value = _shaped(value, tuple(i.size for i in tensor.slots))
+    if order is not None and list(order) != sorted(order):
+        value = transpose(value, perm=tuple(order))
+    value = _shaped(value, value.type.shape if shape is None else shape)
     return simplify(builder.freeze([value.id]))
 
 
-def _placed(graph: Graph, order: tuple[int, ...], shape: Shape) -> Graph:
-    builder = Builder()
-    ids = [
-        builder.add_typed(node, kind, None)
-        for node, kind in zip(graph.nodes, graph.types, strict=True)
-    ]
-    builder.inputs.extend(graph.inputs)
-    value = Value(builder, ids[graph.outputs[0]])
-    if order != tuple(range(len(order))):
-        value = transpose(value, perm=order)
-    if value.type.shape != shape:
-        value = reshape(value, shape=shape)
-    return simplify(builder.freeze([value.id]))
+def _shaped(value: Any, shape: Shape) -> Any:
+    return value if value.type.shape == shape else reshape(value, shape=shape)
