@@ -17,20 +17,21 @@ def stretched(n):
 
 def test_operations_grow_as_theory_says():
     """A scalar of n inputs: one reverse sweep costs n, n forward sweeps cost n^2."""
-    found = cb.sweep(squares, [16, 32, 64, 128], engines=["numpy"], budget=0.001)
-    assert found.operations["reverse"].exponent == pytest.approx(1.0, abs=0.05)
-    assert found.operations["forward"].exponent == pytest.approx(2.0, abs=0.05)
+    found = cb.sweep(squares, [8, 16, 32], engines=["numpy"], budget=0.001)
+    assert found.operations["reverse"].exponent == pytest.approx(1.0, abs=0.1)
+    assert found.operations["forward"].exponent == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.deep
 def test_operations_of_many_outputs_are_the_other_way_round():
-    found = cb.sweep(stretched, [16, 32, 64, 128], engines=["numpy"], budget=0.001)
-    assert found.operations["forward"].exponent == pytest.approx(1.0, abs=0.05)
-    assert found.operations["reverse"].exponent == pytest.approx(2.0, abs=0.05)
+    found = cb.sweep(stretched, [8, 16, 32], engines=["numpy"], budget=0.001)
+    assert found.operations["forward"].exponent == pytest.approx(1.0, abs=0.1)
+    assert found.operations["reverse"].exponent == pytest.approx(2.0, abs=0.1)
 
 
 def test_the_print_names_sizes_exponents_and_crossovers():
-    text = str(cb.sweep(squares, [8, 16, 32], engines=["numpy"], budget=0.001))
-    assert text.splitlines()[0].split() == ["mode", "engine", "8", "16", "32", "seconds"]
+    text = str(cb.sweep(squares, [4, 8, 16], engines=["numpy"], budget=0.001))
+    assert text.splitlines()[0].split() == ["mode", "engine", "4", "8", "16", "seconds"]
     assert "operations of forward mode ∝ size^" in text
     assert "numpy: the modes " in text
 
@@ -38,7 +39,7 @@ def test_the_print_names_sizes_exponents_and_crossovers():
 @pytest.mark.parametrize(
     ("family", "sizes", "error"),
     [
-        (squares, [8, 16], FitError),
+        (squares, [2, 3], FitError),
         (squares, [], FitError),
         (lambda n: np.ones(n), [1, 2, 3], cb.GraphError),
         (lambda n: (np.ones(n), np.ones(n)), [1, 2, 3], cb.GraphError),
