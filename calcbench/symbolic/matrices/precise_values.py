@@ -31,7 +31,7 @@ class Precision:
     def __init__(self, digits: int) -> None:
         self.context = mpmath.MPContext()
         self.context.dps = digits
-        self.functions = _functions(self.context)
+        self.functions = _smooth(self.context) | _pieces(self.context)
 
     def number(self, value: float | Fraction) -> Any:
         """A number of this precision."""
@@ -117,7 +117,7 @@ def _angle(mp: Any, y: Any, x: Any) -> Any:
     return mp.log((x + mp.j * y) / mp.sqrt(x * x + y * y)) / mp.j
 
 
-def _functions(mp: Any) -> dict[str, Callable[..., Any]]:
+def _smooth(mp: Any) -> dict[str, Callable[..., Any]]:
     """Rows that act entry by entry."""
     circles = ("sin", "cos", "tan", "sinh", "cosh", "tanh")
     names = (*circles, "exp", "log", "sqrt", "sech", "erf", "erfc", "digamma")
@@ -147,6 +147,12 @@ def _functions(mp: Any) -> dict[str, Callable[..., Any]]:
         "floor_divide": lambda x, y: mp.floor(_real(x / y)),
         "remainder": lambda x, y: x - y * mp.floor(_real(x / y)),
         "sinc": lambda x: mp.sinc(mp.pi * x),
+    }
+
+
+def _pieces(mp: Any) -> dict[str, Callable[..., Any]]:
+    """Rows with kinks or steps, and conditions: the piece on which the real part lies."""
+    return {
         "abs": lambda x: _side(mp, x) * x,
         "sign": lambda x: _side(mp, x),
         "sign_at": lambda x: _side(mp, x),
