@@ -22,7 +22,7 @@ PATIENT = {
     "suppress_health_check": [HealthCheck.too_slow],
 }
 settings.register_profile("dev", max_examples=50, **PATIENT)
-settings.register_profile("ci", max_examples=60, derandomize=True, **PATIENT)
+settings.register_profile("ci", max_examples=100, derandomize=True, **PATIENT)
 settings.register_profile("deep", max_examples=3000, **PATIENT)
 settings.load_profile(PROFILE)
 

@@ -27,7 +27,7 @@ def benchmark_module(monkeypatch):
     return load
 
 
-LONG = ("bench_black_scholes", "bench_gmm", "bench_networks")  # seconds of compiling
+LONG = ("bench_black_scholes", "bench_gmm")  # seconds of compiling
 
 
 @pytest.mark.parametrize(

@@ -160,16 +160,8 @@ def test_slots_of_threads_lie_side_by_side():
     assert "g8[first * threads + thread] = g8[first * threads + thread] + a" in source
 
 
-# The oldest and the newest in every run: a kernel takes the compiler five seconds.
-ENDS = [CAPABILITIES[0], CAPABILITIES[-1]]
-
-
 @needs_compiler
-@pytest.mark.parametrize(
-    "capability",
-    [pytest.param(c, marks=() if c in ENDS else pytest.mark.deep) for c in CAPABILITIES],
-    ids=lambda c: f"sm_{c[0]}{c[1]}",
-)
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda c: f"sm_{c[0]}{c[1]}")
 @pytest.mark.parametrize("name", MODES)
 def test_the_sweeps_of_black_scholes_spill_nothing(name, capability):
     make, source_of = MODES[name]

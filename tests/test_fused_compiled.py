@@ -127,7 +127,7 @@ LEFT_OUT = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("half", [0, 1])
 def test_special_numbers(dtype, half):
     applied = Applied()

@@ -14,7 +14,7 @@ from calcbench.verification.check import verify
 
 
 SEED = 20_240_607
-PER_FAMILY = 200 if os.environ.get("CALCBENCH_DEEP") == "1" else 5
+PER_FAMILY = 200 if os.environ.get("CALCBENCH_DEEP") == "1" else 8
 
 
 # --- families: rng, n -> f and its gradient -----------------------------------------------------
