@@ -3,10 +3,12 @@
 from functools import cache
 
 import pytest
+from checkpoint_schedules import EndReverse, Forward, Revolve
 
 from calcbench.reverse_mode.schedules import (
     ScheduleError,
     binomial_schedule,
+    coarse_schedule,
     fewest_advances,
     repetitions,
 )
@@ -58,6 +60,23 @@ def test_a_schedule_reverses_the_chain_with_the_fewest_steps(steps, slots):
     assert most <= repetitions(steps, slots)
     if steps <= 30 or slots <= 4:
         assert computed == least(steps, slots)
+
+
+@pytest.mark.parametrize(("steps", "slots"), [s for s in SIZES if s[0] >= s[1]])
+def test_a_schedule_computes_as_many_steps_as_another_implementation(steps, slots):
+    """That one counts the step of each reversal, too."""
+    total = 0
+    for action in Revolve(steps, slots):
+        if isinstance(action, EndReverse):
+            break
+        total += action.n1 - action.n0 if isinstance(action, Forward) else 0
+    assert total == fewest_advances(steps, slots) + steps
+
+
+def test_few_actions_suffice_where_many_states_are_stored():
+    actions = list(coarse_schedule(10**6, 10**4))
+    assert len(actions) < 500
+    assert max(a.stop - a.start for a in actions if a.kind == "sweep") <= 10**4 + 1
 
 
 def test_many_steps_with_few_slots():

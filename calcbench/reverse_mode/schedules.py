@@ -4,7 +4,7 @@ A chain of l steps is reversed with s stored states. With r the least number for
 C(s + r, s) >= l, no step is computed more than r times before its own reversal, and
 r l - C(s + r, s + 1) steps in all is the least that is possible (Griewank & Walther 2000,
 "Algorithm 799: revolve", theorem 1). A split is optimal exactly if its two parts keep the numbers
-r - 1 and r, which leaves a range of places; the first of it is taken.
+r - 1 and r, which leaves a range of places; the last of it is taken, which gives the fewest parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Action(NamedTuple):
 
     Attributes
     ----------
-    kind : {"restore", "advance", "store", "reverse"}
+    kind : {"restore", "advance", "store", "reverse", "sweep"}
         Read the state before step `start` from `slot`; compute steps `start` to `stop` - 1; write
         the state before step `start` to `slot`; reverse step `start`, whose state is at hand.
     start, stop, slot : int
@@ -89,16 +89,46 @@ def binomial_schedule(steps: int, slots: int) -> Iterator[Action]:
     >>> [(a.kind, a.start, a.stop) for a in binomial_schedule(2, 1)][:3]
     [('advance', 0, 1), ('reverse', 1, 2), ('restore', 0, 0)]
     """
+    for action in coarse_schedule(steps, slots):
+        if action.kind == "sweep":
+            yield from _stored_sweep(action)
+        else:
+            yield action
+
+
+def coarse_schedule(steps: int, slots: int) -> Iterator[Action]:
+    """The same actions with stretches whose states all fit taken together.
+
+    Parameters
+    ----------
+    steps, slots : int
+        As for `binomial_schedule`.
+
+    Yields
+    ------
+    Action
+        Of kind "restore", "advance", "store", or "sweep": compute the states before each of the
+        steps `start` to `stop` - 1 from the first, which is at hand, and reverse these steps.
+
+    Raises
+    ------
+    ScheduleError
+        If a number is not positive.
+
+    Examples
+    --------
+    >>> [(a.kind, a.start, a.stop) for a in coarse_schedule(5, 2)]
+    [('advance', 0, 3), ('store', 3, 3), ('sweep', 3, 5), ('restore', 0, 0), ('sweep', 0, 3)]
+    """
     _check(steps, slots)
-    pending = [
-        (0, steps, 0, True)
-    ]  # part, the slot of its first state, and whether that is at hand
+    # part, the slot of its first state, and whether that is at hand
+    pending = [(0, steps, 0, True)]
     while pending:
         start, stop, slot, at_hand = pending.pop()
         if not at_hand:
             yield Action("restore", start, start, slot)
-        if stop - start == 1:
-            yield Action("reverse", start, stop, slot)
+        if stop - start <= slots - slot + 1:
+            yield Action("sweep", start, stop, slot)
             continue
         middle = start + _split(stop - start, slots - slot)
         yield Action("advance", start, middle, slot)
@@ -107,7 +137,20 @@ def binomial_schedule(steps: int, slots: int) -> Iterator[Action]:
             yield Action("store", middle, middle, slot + 1)
             pending.append((middle, stop, slot + 1, True))
         else:
-            yield Action("reverse", middle, stop, slot)
+            yield Action("sweep", middle, stop, slot)
+
+
+def _stored_sweep(sweep: Action) -> Iterator[Action]:
+    """Step by step: every state but the last, which is at hand then, has a slot."""
+    _, start, stop, slot = sweep
+    for k in range(start, stop - 1):
+        if k > start:
+            yield Action("store", k, k, slot + k - start)
+        yield Action("advance", k, k + 1, slot)
+    yield Action("reverse", stop - 1, stop, slot)
+    for k in range(stop - 2, start - 1, -1):
+        yield Action("restore", k, k, slot + k - start)
+        yield Action("reverse", k, k + 1, slot)
 
 
 def _split(steps: int, slots: int) -> int:
@@ -115,7 +158,7 @@ def _split(steps: int, slots: int) -> int:
     if slots == 1:
         return steps - 1
     r = repetitions(steps, slots)
-    return max(comb(slots + r - 2, slots) if r > 1 else 1, steps - comb(slots - 1 + r, r))
+    return min(comb(slots + r - 1, slots), steps - comb(slots + r - 2, slots - 1))
 
 
 def _check(steps: int, slots: int) -> None:
