@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from calcbench.graph.arraytype import GraphError
 from calcbench.measure.fitting import Crossover, PowerFit, find_crossover, fit_power
+from calcbench.measure.mode_charts import growth_charts
+from calcbench.measure.mode_pages import crossings, growth_parts
 from calcbench.measure.mode_records import Comparison
+from calcbench.measure.pages import write_page
+from calcbench.measure.plotting import write_plot
 from calcbench.measure.tables import aligned
 from calcbench.measure.timing import seconds
 from calcbench.workbench import MODES, compare_modes
@@ -48,14 +54,16 @@ class Growth:
             for key, fit in self.fits.items()
         ]
         counted = [f"operations of {mode} mode {fit}" for mode, fit in self.operations.items()]
-        return "\n".join([*aligned([heading, *rows]), *counted, *self._crossings()])
+        return "\n".join([*aligned([heading, *rows]), *counted, *crossings(self.crossovers)])
 
-    def _crossings(self) -> list[str]:
-        return [
-            f"{engine}: the modes "
-            + ("grow alike" if found is None else f"take equally long {found}")
-            for engine, found in self.crossovers.items()
-        ]
+    def plot(self, path: str | PathLike[str]) -> Path:
+        """Draw time and bytes against the size with matplotlib; the suffix says PNG or SVG."""
+        return write_plot(path, growth_charts(self))
+
+    def report(self, path: str | PathLike[str]) -> Path:
+        """Write one HTML page, which needs no network: charts, exponents, tables, the graph."""
+        title = f"Modes compared from size {self.sizes[0]} to {self.sizes[-1]}"
+        return write_page(path, title, growth_parts(self))
 
 
 def sweep(

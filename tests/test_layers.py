@@ -15,16 +15,16 @@ import pytest
 # none of its own line. The `__init__.py` of a folder is called after it. New files go in here.
 LAYERS = """
 graph/arraytype graph/conventions graph/environment graph/kernels graph/trees
-forward_mode/accumulation reverse_mode/accumulation reverse_mode/schedules
+forward_mode/accumulation reverse_mode/accumulation reverse_mode/schedules graph/markup
 graph/nodes graph/origins graph/primitive
 graph/activity graph/printing graph/structural graph/diagonals
 graph/ir graph/comparison graph/linalg graph/products
 graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting graph/lifetimes
-graph/linearisation graph/control_bodies
-graph/control_scans graph/control_choices
-graph/control_loops
+graph/linearisation graph/control_bodies reverse_mode/rematerialising
+graph/control_scans graph/control_choices reverse_mode/budgets
+graph/control_loops graph/control_checkpoints
 forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
 graph/batching
 graph/keys graph/matrix_functions graph/reductions graph/shaping
@@ -36,9 +36,9 @@ graph/numerics graph/summation graph/ufuncs
 graph/numpy_table
 graph/dispatch
 graph/tracing graph/explicit
-graph/serialisation graph/paths measure/fitting measure/timing
-graph/control_functions
-graph/control
+graph/serialisation graph/paths measure/fitting measure/timing measure/writing
+graph/control_functions measure/charts measure/pages
+graph/control measure/chart_pictures measure/plotting measure/mode_charts
 forward_mode/walking
 forward_mode/smooth_rules forward_mode/radicands forward_mode/ties
 forward_mode/lane_rules
@@ -132,7 +132,7 @@ batches shortcuts sweep_points
 sweep_shortcuts
 compiled_graphs
 compilation
-measure/operations
+measure/operations mixed_mode/cuts mixed_mode/parts
 measure/element_counts measure/tables
 measure/row_counts measure/interleaving measure/saving measure/loop_counts
 measure/counting
@@ -148,6 +148,7 @@ nonsmooth/kink_reporting
 sweeps
 sweep_batches
 cuda_reporting measure/reporting measure/choosing
+measure/mode_pages
 measure/mode_records
 workbench
 growth

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
+from calcbench.measure.mode_charts import comparison_charts
+from calcbench.measure.mode_pages import comparison_parts
+from calcbench.measure.pages import write_page
+from calcbench.measure.plotting import write_plot
 from calcbench.measure.reporting import REVERSE_BOUND, Cost
 from calcbench.measure.tables import aligned
 from calcbench.measure.timing import Timing, seconds
@@ -92,12 +98,25 @@ class Comparison:
             f"({other.engine})"
         )
 
-    def __str__(self) -> str:
+    @property
+    def table(self) -> list[list[str]]:
+        """What was measured, a row for each way; the first row is the head."""
         heading = ["mode", "engine", "sweeps", "median", "quartiles", "first call", "operations"]
         rows = [_row(r) for r in self.records]
         rows += [_function_row(e, t, self.counts) for e, t in self.function.items()]
-        table = aligned([[*heading, "bytes at once"], *rows])
-        return "\n".join([*table, *self.verdicts, self.recommendation])
+        return [[*heading, "bytes at once"], *rows]
+
+    def __str__(self) -> str:
+        return "\n".join([*aligned(self.table), *self.verdicts, self.recommendation])
+
+    def plot(self, path: str | PathLike[str]) -> Path:
+        """Draw time and bytes of every way with matplotlib; the suffix says PNG or SVG."""
+        return write_plot(path, comparison_charts(self))
+
+    def report(self, path: str | PathLike[str]) -> Path:
+        """Write one HTML page, which needs no network: all that is printed, charts, the graph."""
+        title = f"Modes compared: {self.inputs} inputs, {self.outputs} outputs"
+        return write_page(path, title, comparison_parts(self))
 
 
 def _row(r: ModeRecord) -> list[str]:

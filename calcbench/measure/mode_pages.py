@@ -1,0 +1,150 @@
+"""What a page says of compared modes: recommendation, table, verdicts, charts and the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from calcbench.measure.chart_pictures import chart_svg
+from calcbench.measure.fitting import Crossover, PowerFit
+from calcbench.measure.mode_charts import (
+    Key,
+    Way,
+    comparison_charts,
+    growth_charts,
+    memory_fit,
+)
+from calcbench.measure.pages import bullets, heading, listing, paragraph, table
+from calcbench.measure.reporting import Cost
+from calcbench.measure.timing import seconds
+
+
+class Compared(Protocol):
+    """What a page needs of a comparison."""
+
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def records(self) -> Sequence[Way]: ...
+    @property
+    def counts(self) -> Cost: ...
+    @property
+    def verdicts(self) -> Sequence[str]: ...
+    @property
+    def recommendation(self) -> str: ...
+    @property
+    def table(self) -> list[list[str]]: ...
+
+
+class Grown(Protocol):
+    """What a page needs of comparisons at growing sizes."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]: ...
+    @property
+    def comparisons(self) -> Sequence[Compared]: ...
+    @property
+    def fits(self) -> Mapping[Key, PowerFit]: ...
+    @property
+    def operations(self) -> Mapping[str, PowerFit]: ...
+    @property
+    def crossovers(self) -> Mapping[str, Crossover | None]: ...
+
+
+def comparison_parts(found: Compared) -> Iterator[str]:
+    """The sections for one comparison."""
+    yield paragraph(sentence(found.recommendation), "said")
+    yield heading("Every way to the derivative")
+    yield table(found.table)
+    yield bullets(found.verdicts)
+    yield heading("Where the modes cost the same")
+    yield bullets(crossover_ratios(found))
+    yield paragraph(
+        "One size was measured, through which no exponent can be fitted: calcbench.sweep measures "
+        "a family of problems and fits how each cost grows."
+    )
+    yield heading("Time and memory")
+    yield from map(chart_svg, comparison_charts(found))
+    yield heading("Counted operations and bytes")
+    yield listing(found.counts)
+
+
+def growth_parts(found: Grown) -> Iterator[str]:
+    """The sections for comparisons at growing sizes."""
+    last = found.comparisons[-1]
+    yield paragraph(sentence(f"at size {found.sizes[-1]}, {last.recommendation}"), "said")
+    yield bullets(crossings(found.crossovers))
+    yield heading("Time and memory")
+    yield from map(chart_svg, growth_charts(found))
+    yield heading("Fitted exponents with their 95 % intervals")
+    yield table(_exponents(found))
+    yield heading("Median seconds at each size")
+    yield table(_medians(found))
+    yield heading(f"At size {found.sizes[-1]}")
+    yield table(last.table)
+    yield bullets([*last.verdicts, *crossover_ratios(last)])
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
+
+
+def crossings(crossovers: Mapping[str, Crossover | None]) -> list[str]:
+    """Where both modes take equally long, engine by engine."""
+    return [
+        f"{engine}: the modes "
+        + ("grow alike" if crossing is None else f"take equally long {crossing}")
+        for engine, crossing in crossovers.items()
+    ]
+
+
+def crossover_ratios(found: Compared) -> list[str]:
+    """The m/n at which m reverse sweeps cost as much as n forward sweeps."""
+    jvp, vjp = found.counts.jvp, found.counts.vjp
+    here = f"here m/n = {found.outputs}/{found.inputs} = {found.outputs / found.inputs:.3g}"
+    said = []
+    if jvp is not None and vjp is not None and vjp.operations.total:
+        one, other = jvp.operations.total, vjp.operations.total
+        said.append(
+            f"by counted operations at m/n = {one / other:.3g}: one forward sweep takes {one}, one "
+            f"reverse sweep {other}; {here}"
+        )
+    medians = {(r.mode, r.engine): r.timing.median for r in found.records}
+    for engine in dict.fromkeys(r.engine for r in found.records):
+        if ("forward", engine) in medians and ("reverse", engine) in medians:
+            forward = medians["forward", engine] / found.inputs
+            reverse = medians["reverse", engine] / found.outputs
+            said.append(
+                f"by time per sweep on {engine} at m/n = {forward / reverse:.3g}: "
+                f"{seconds(forward)} a forward sweep, {seconds(reverse)} a reverse sweep"
+            )
+    return said
+
+
+def _exponents(found: Grown) -> list[list[str]]:
+    sizes = [float(s) for s in found.sizes]
+    rows = [["mode", "engine", "seconds", "bytes at once", "counted operations"]]
+    for mode, engine in found.fits:
+        held = [float(_way(c, (mode, engine)).allocated) for c in found.comparisons]
+        memory = memory_fit(sizes, held)
+        operations = str(found.operations[mode]) if mode in found.operations else ""
+        rows.append(
+            [mode, engine, str(found.fits[mode, engine]), str(memory or "no fit"), operations]
+        )
+    return rows
+
+
+def _medians(found: Grown) -> list[list[str]]:
+    shapes = [f"{c.outputs}/{c.inputs}" for c in found.comparisons]
+    rows = [
+        [*key, *(seconds(_way(c, key).timing.median) for c in found.comparisons)]
+        for key in found.fits
+    ]
+    return [["mode", "engine", *map(str, found.sizes)], *rows, ["m/n", "", *shapes]]
+
+
+def _way(found: Compared, key: Key) -> Way:
+    return next(r for r in found.records if (r.mode, r.engine) == key)

@@ -1,0 +1,317 @@
+"""Plots and pages of compared modes: what they say, that they stand alone, whole or not at all."""
+
+import builtins
+import os
+import re
+import sys
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import calcbench as cb
+from calcbench.graph.markup import element, escaped, plain
+from calcbench.measure import pages, writing
+from calcbench.measure.chart_pictures import chart_svg
+from calcbench.measure.charts import Dot, DotChart, GrowthChart, Line, LogAxis, Mark
+from calcbench.measure.fitting import fit_power
+from calcbench.measure.mode_pages import crossover_ratios
+
+
+HOSTILE = "</pre></svg><script src='http://x.y/z.js'>alert(1)</script>\"'&\x00\x1b\ud800$x^2$"
+
+
+def squares(n):
+    return lambda x: np.sum(x * x), np.ones(n)
+
+
+@pytest.fixture(scope="module")
+def grown():
+    return cb.sweep(squares, [4, 8, 16], engines=["numpy"], budget=0.001)
+
+
+@pytest.fixture(scope="module")
+def compared(grown):
+    return grown.comparisons[0]
+
+
+# --- a reader of pages ---------------------------------------------------------------------------
+
+VOID = {"meta"}
+REACHING = {"src", "href", "xlink:href", "action", "data", "srcset", "poster", "formaction"}
+
+
+class Reader(HTMLParser):
+    """Collects what is wrong with a page, its words, and its elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.faults, self.words, self.seen = [], [], [], []
+        self.feed(text)
+        self.close()
+        self.faults += [f"<{name}> is not closed" for name in self.open]
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        names = [name for name, _ in attrs]
+        self.faults += [f"two {n} in <{tag}>" for n in names if names.count(n) > 1]
+        self.faults += [f"{n} in <{tag}>" for n in names if n in REACHING or n.startswith("on")]
+        if tag in ("script", "link", "iframe", "object", "embed", "img"):
+            self.faults.append(f"<{tag}>")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.open and self.open[-1] == "style" and ("url(" in data or "@import" in data):
+            self.faults.append("a style that loads something")
+
+    @property
+    def text(self):
+        return " ".join(self.words)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("<p><b>x</p></b>", "closes nothing"),
+        ("<p>x", "not closed"),
+        ("<p><img src='http://a/b.png'></p>", "src in <img>"),
+        ("<script>x</script>", "<script>"),
+        ("<p onclick='x'>y</p>", "onclick"),
+        ("<style>@import 'x';</style>", "loads"),
+        ("<p class='a' class='b'>y</p>", "two class"),
+    ],
+)
+def test_the_reader_notices(text, fault):
+    assert any(fault in found for found in Reader(text).faults)
+
+
+def read(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>\n<html lang=")
+    found = Reader(text)
+    assert found.faults == []
+    for svg in re.findall(r"<svg .*?</svg>", text, flags=re.S):
+        ElementTree.fromstring(svg)
+    links = set(re.findall(r"https?://[^\s\"'<]+", text))
+    assert links <= {"http://www.w3.org/2000/svg"}  # a name, which nothing is loaded from
+    return found
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+def test_a_comparison_is_one_page_that_needs_nothing_else(compared, tmp_path):
+    found = read(compared.report(tmp_path / "out.html"))
+    assert found.seen.count("svg") >= 2
+    for row in compared.table:
+        assert all(cell in found.text for cell in row)
+    said = compared.recommendation
+    assert said[1:] in found.text
+    assert "by counted operations at m/n = " in found.text
+    assert str(compared.counts) in "".join(found.words)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.html"]
+
+
+def test_a_growth_is_one_page_with_exponents_and_crossovers(grown, tmp_path):
+    found = read(grown.report(str(tmp_path / "out.html")))
+    for fit in (*grown.fits.values(), *grown.operations.values()):
+        assert str(fit) in found.text
+    assert "numpy: the modes " in found.text
+    assert "At size 16, for 16 inputs and 1 outputs take " in found.text
+    assert found.text.count("95 %") >= 3
+
+
+def test_the_ratio_at_which_modes_cost_the_same_follows_from_the_counts(compared):
+    """m reverse sweeps cost what n forward sweeps do where m V = n J."""
+    counts = compared.counts
+    ratio = float(re.search(r"m/n = (\S+):", crossover_ratios(compared)[0])[1])
+    forward, reverse = counts.jvp.operations.total, counts.vjp.operations.total
+    assert ratio * reverse == pytest.approx(forward, rel=1e-2)
+    assert "here m/n = 1/4 = 0.25" in crossover_ratios(compared)[0]
+
+
+def test_whatever_is_written_on_a_page_is_escaped(tmp_path):
+    parts = [
+        pages.heading(HOSTILE),
+        pages.paragraph(HOSTILE),
+        pages.bullets([HOSTILE]),
+        pages.listing(HOSTILE),
+        pages.table([[HOSTILE, "b"], ["1"]]),
+        chart_svg(chart(label=HOSTILE)),
+        chart_svg(DotChart(HOSTILE, "seconds", (Dot(HOSTILE, 1.0, 1.0, 1.0),))),
+    ]
+    path = pages.write_page(tmp_path / "out.html", HOSTILE, parts)
+    text = path.read_text(encoding="utf-8").replace("http://x.y/z.js", "")
+    path.write_text(text, encoding="utf-8")
+    found = read(path)
+    assert found.text.count("alert(1)") >= 10
+    assert not re.search("[\x00-\x08\x0e-\x1f\x7f-\x9f]", text)
+
+
+def test_without_escaping_the_reader_would_notice(tmp_path, monkeypatch):
+    monkeypatch.setattr(pages, "escaped", str)
+    path = pages.write_page(tmp_path / "out.html", "a", [pages.paragraph(HOSTILE)])
+    assert Reader(path.read_text(encoding="utf-8")).faults
+
+
+@pytest.mark.parametrize("code", [0x9, 0xA, 0x20, 0x7E, 0xA0, 0xFFFD, 0x1F600])
+def test_what_xml_allows_stays(code):
+    assert plain(chr(code)) == chr(code)
+
+
+@pytest.mark.parametrize("code", [0x0, 0x8, 0x1B, 0x7F, 0x9F, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF])
+def test_what_xml_forbids_goes(code):
+    assert plain(chr(code)) == "\ufffd"
+
+
+def test_attributes_are_escaped():
+    made = element("text", escaped("<"), x=1.50, font_size='1" onload="x')
+    assert made == '<text x="1.5" font-size="1&quot; onload=&quot;x">&lt;</text>'
+
+
+# --- charts --------------------------------------------------------------------------------------
+
+
+def chart(label="forward", costs=(1e-3, 4e-3, 16e-3), marks=()):
+    sizes = (1.0, 2.0, 4.0)
+    fit = fit_power(sizes, costs) if min(costs) > 0 else None
+    return GrowthChart(label, "seconds", sizes, (Line(label, costs, fit, False, "#000000"),), marks)
+
+
+def circles(svg):
+    found = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}circle")
+    return [(float(c.get("cx")), float(c.get("cy"))) for c in found]
+
+
+def test_points_lie_on_a_straight_line_where_a_cost_is_a_power():
+    """Equal factors are equal distances on both axes; the last circle belongs to the legend."""
+    (x0, y0), (x1, y1), (x2, y2), _ = circles(chart_svg(chart()))
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.02)
+    assert y0 - y1 == pytest.approx(y1 - y2, abs=0.02)
+    assert y0 > y1
+
+
+def test_the_legend_has_the_exponent_and_its_interval():
+    assert "forward ∝ size^2.00 (2.00 .. 2.00)" in chart_svg(chart())
+    assert "forward (no fit)" in chart_svg(chart(costs=(1.0, 0.0, 2.0)))
+
+
+def test_what_has_no_place_on_a_logarithmic_axis_is_left_out():
+    assert len(circles(chart_svg(chart(costs=(1.0, 0.0, 2.0))))) == 2 + 1
+    dots = DotChart("memory", "bytes", (Dot("none", 0.0, 0.0, 0.0), Dot("some", 8.0, 8.0, 8.0)))
+    assert len(circles(chart_svg(dots))) == 1
+    assert "0: no place on this axis" in chart_svg(dots)
+
+
+@pytest.mark.parametrize(("size", "lines"), [(2.0, 1), (1e6, 0)])
+def test_a_crossover_is_marked_where_it_is_in_the_picture_and_told_anyway(size, lines):
+    svg = chart_svg(chart(marks=(Mark(f"equal at {size}", size),)))
+    assert svg.count('stroke-dasharray="2 3"') == lines
+    assert f"equal at {size}" in svg
+
+
+@pytest.mark.parametrize(
+    "numbers", [[], [1.0], [1e-9, 1e9], [3.0, 4.0], [1e-300, 1e300], [float("nan"), 2.0]]
+)
+def test_an_axis_has_ticks_that_lie_on_it(numbers):
+    axis = LogAxis.around(numbers)
+    ticks = axis.ticks()
+    assert 1 <= len(ticks) <= 12
+    assert all(-1e-9 <= axis.place(t) <= 1 + 1e-9 for t in ticks)
+    assert ticks == sorted(ticks)
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("broken", ["replace", "fdopen", "chmod"])
+@pytest.mark.parametrize("before", [None, "what was there"])
+def test_an_interrupted_write_leaves_no_half_file(compared, tmp_path, monkeypatch, broken, before):
+    path = tmp_path / "out.html"
+    if before:
+        path.write_text(before)
+    monkeypatch.setattr(writing.os, broken, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        compared.report(path)
+    assert [p.name for p in tmp_path.iterdir()] == (["out.html"] if before else [])
+    assert not before or path.read_text() == before
+
+
+def test_a_file_is_as_readable_as_others(compared, tmp_path):
+    (tmp_path / "other").write_text("x")
+    path = compared.report(tmp_path / "out.html")
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+REFUSED = {
+    "no suffix": ("out", "ends in 'no suffix'"),
+    "another suffix": ("out.jpg", "ends in '.jpg'"),
+    "no folder": (os.path.join("nowhere", "out{}"), "make '.*nowhere' first"),
+    "a folder": ("folder{}", "is a folder"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(("method", "suffix"), [("plot", ".png"), ("report", ".html")])
+def test_paths_that_cannot_be_written_are_refused(compared, tmp_path, name, method, suffix):
+    file, message = REFUSED[name]
+    (tmp_path / f"folder{suffix}").mkdir()
+    with pytest.raises(cb.CalcbenchError, match=message):
+        getattr(compared, method)(tmp_path / file.format(suffix))
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x"])
+def test_what_is_no_path_is_refused(grown, path):
+    with pytest.raises(cb.CalcbenchError, match=r"a path is expected|the suffix says"):
+        grown.report(path)
+
+
+# --- plots ---------------------------------------------------------------------------------------
+
+
+def test_without_matplotlib_a_plot_says_what_to_install_and_a_page_has_its_charts(
+    compared, tmp_path, monkeypatch
+):
+    for name in [m for m in sys.modules if m.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.partition(".")[0] == "matplotlib":
+            raise ImportError("No module named 'matplotlib'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(cb.CalcbenchError, match=r"pip install 'calcbench\[plots\]'") as caught:
+        compared.plot(tmp_path / "out.png")
+    assert isinstance(caught.value, ImportError)
+    assert list(tmp_path.iterdir()) == []
+    assert read(compared.report(tmp_path / "out.html")).seen.count("svg") >= 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".PNG"])
+def test_a_plot_is_the_kind_of_picture_that_its_suffix_says(grown, compared, tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    for found in (grown, compared):
+        data = found.plot(tmp_path / f"out{suffix}").read_bytes()
+        assert data.startswith(b"\x89PNG") if suffix != ".svg" else b"<svg" in data[:1000]
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_a_label_that_looks_like_mathematics_is_drawn_as_it_is(tmp_path):
+    pytest.importorskip("matplotlib")
+    from calcbench.measure.plotting import write_plot
+
+    path = write_plot(tmp_path / "out.svg", [chart(label=r"$\frac{a", marks=(Mark("$^$", 2.0),))])
+    assert path.stat().st_size > 1000
