@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph
-from calcbench.measure.predicting import predict_sweeps
-from calcbench.programs import Program, float_outputs, seeded, with_outputs
+from calcbench.graph.rewriting import simplify
+from calcbench.measure.predicting import predict_modes
+from calcbench.mixed_mode.parts import holds_exceptions, jacobian_by_parts
+from calcbench.programs import Program, Session, float_outputs, seeded, with_outputs
 from calcbench.reverse_mode.pullback import vjp_graph
 
 
@@ -60,29 +66,57 @@ class ReverseProgram(Program):
     """A program whose seeds are cotangents."""
 
 
+class MixedProgram(Program):
+    """A program without seeds: its outputs are the blocks of a Jacobian, result by result.
+
+    `plain` is the same Jacobian by sweeps, which are given what is not finite here: a product over
+    a cut can turn the zero of a branch not taken into NaN where the other factor is infinite. It is
+    None where that cannot be. Guards are checked by the product.
+    """
+
+    def __init__(self, graph: Graph, plain: Program | None) -> None:
+        super().__init__(graph)
+        self.plain = plain
+
+    def start(self, inputs: Sequence[Any]) -> Session:
+        """The blocks, or where they are not finite a session of the sweeps."""
+        session = super().start(inputs)
+        if self.plain is None or session.state is None or self._is_finite(session.state):
+            return session
+        return self.plain.start(inputs)
+
+    def _is_finite(self, state: Sequence[Any]) -> bool:
+        return all(np.all(np.isfinite(state[i])) for i in self.graph.outputs)
+
+
 def jacobian_program(graph: Graph, wrt: tuple[int, ...], mode: str) -> Program:
-    """A forward program (one seed per wanted input) or a reverse one (one per output)."""
+    """A forward program (one seed per wanted input), a reverse one (one per output) or a mixed one.
+
+    Mixed mode without a narrow cut is the better of the others.
+    """
     if not all(float_outputs(graph)):
         shown = ", ".join(str(graph.types[i]) for i in graph.outputs)
         raise DerivativeError(f"jacobian needs float results, got ({shown})")
-    forward = _is_forward_cheaper(graph, wrt) if mode == "auto" else mode == "forward"
+    if mode in ("forward", "reverse"):
+        return _swept(graph, wrt, mode)
+    graph = simplify(graph)
+    found = predict_modes(graph, wrt)
+    if found.cut is None or "mixed" not in (mode, found.mode):
+        return _swept(graph, wrt, found.mode)
+    product = jacobian_by_parts(graph, wrt, found.cut.nodes)
+    if not holds_exceptions(graph, wrt):
+        return MixedProgram(product, None)
+    unguarded, mode = replace(graph, guards=()), found._replace(cut=None).mode
+    return MixedProgram(product, _swept(unguarded, wrt, mode))
+
+
+def _swept(graph: Graph, wrt: tuple[int, ...], mode: str) -> Program:
     count = len(graph.outputs)
-    if forward:
+    if mode == "forward":
         both = jvp_graph(graph, wrt)
         return Program(with_outputs(both, range(count, 2 * count)), len(wrt))
     both = vjp_graph(graph, wrt)
     return ReverseProgram(with_outputs(both, range(count, count + len(wrt))), count)
-
-
-def _is_forward_cheaper(graph: Graph, wrt: tuple[int, ...]) -> bool:
-    """By predicted operations of all sweeps; forward, which keeps no values, if they are equal."""
-    n = _entries(graph, [graph.inputs[p] for p in wrt])
-    forward, reverse = predict_sweeps(graph, wrt)
-    return forward.total(n) <= reverse.total(_entries(graph, graph.outputs))
-
-
-def _entries(graph: Graph, nodes: Sequence[int]) -> int:
-    return sum(int(graph.types[i].size) for i in nodes)
 
 
 def nth_derivative(graph: Graph, wrt: tuple[int, ...], n: int) -> Program:

@@ -8,10 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from calcbench.compositions import ReverseProgram, hessian_product, jacobian_program
+from calcbench.compositions import (
+    MixedProgram,
+    ReverseProgram,
+    hessian_product,
+    jacobian_program,
+)
 from calcbench.delegation import on_engine
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.batching import batched
+from calcbench.graph.control import cond
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Paths
 from calcbench.programs import Argnums, Session, argument_tree, begin, inlined, result_tree
@@ -19,6 +25,7 @@ from calcbench.sparse_jacobians import SparseDerivative
 
 
 Function = Callable[..., Any]
+MODES = ("auto", "forward", "reverse", "mixed")
 
 
 def jacobian(
@@ -37,9 +44,11 @@ def jacobian(
     ----------
     function, argnums, kink, cache, engine
         As in `grad`; the result may have any shape.
-    mode : {"auto", "forward", "reverse"}
-        One sweep per input entry, or one per output entry; auto takes what is predicted to need
-        fewer operations, see `explain_mode`.
+    mode : {"auto", "forward", "reverse", "mixed"}
+        One sweep per input entry, or one per output entry. Mixed: k reverse sweeps up to a cut of
+        k < n, m entries through which all paths lead, k forward sweeps after it, and the product;
+        without such a cut it is the better of the others. Auto takes what is predicted to need
+        the fewest operations, see `explain_mode`.
     sparse : bool
         Whether blocks are ``scipy.sparse.csr_array`` matrices, whose rows are the entries of the
         result and whose columns those of the argument, flattened in C order. Columns (or rows)
@@ -75,8 +84,13 @@ def jacobian(
     >>> differences(np.zeros(1000)).nnz, differences.plan(np.zeros(1000)).sweeps
     (1998, 2)
     """
-    if mode not in ("auto", "forward", "reverse"):
-        raise DerivativeError(f"mode must be 'auto', 'forward' or 'reverse', got {mode!r}")
+    if mode not in MODES:
+        raise DerivativeError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    if sparse and mode == "mixed":
+        raise DerivativeError(
+            "a sparse Jacobian is computed by sweeps and not as a product: leave out mode='mixed' "
+            "or sparse=True"
+        )
     if sparse:
         return SparseDerivative(function, mode, argnums, kink, cache, engine)
     paths = Paths(function, lambda graph, wrt: jacobian_program(graph, wrt, mode), cache=cache)
@@ -203,6 +217,9 @@ def hessian(
 
 def _blocks(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[list[Any]]:
     """Per output, per wanted input, the block of shape out.shape + in.shape."""
+    if isinstance(session.program, MixedProgram):
+        flat = _products(session, ins, outs)
+        return [flat[first : first + len(ins)] for first in range(0, len(flat), len(ins))]
     if isinstance(session.program, ReverseProgram):
         sweeps = [_sweeps(session, outs, rank, ins) for rank in range(len(outs))]
         return [
@@ -214,6 +231,22 @@ def _blocks(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[l
         [_stacked(sweeps[rank][k], -1, o, i) for rank, i in enumerate(ins)]
         for k, o in enumerate(outs)
     ]
+
+
+def _products(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
+    """The blocks of a product over a cut, output by output."""
+    program: Any = session.program
+    blocks, plain = list(session.finish()), program.plain
+    if session.state is not None or plain is None:
+        return blocks
+    count = len(blocks)
+
+    def by_sweeps(*operands: Any) -> list[Any]:
+        rows = _blocks(plain.start(operands[count:]), ins, outs)
+        return [block for row in rows for block in row]
+
+    finite = np.all(np.stack([np.all(np.isfinite(b)) for b in blocks]))
+    return list(cond(finite, lambda *v: list(v[:count]), by_sweeps, *blocks, *session.inputs))
 
 
 def _sweeps(

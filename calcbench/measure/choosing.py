@@ -8,14 +8,14 @@ from typing import Any
 
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph
-from calcbench.measure.predicting import Sweeps, predict_sweeps
+from calcbench.measure.predicting import Cut, Modes, Sweeps, predict_modes
 from calcbench.measure.recording import recorded_graph
 from calcbench.programs import Argnums, float_outputs
 
 
 @dataclass(frozen=True)
 class ModeChoice:
-    """Both modes for a Jacobian, by predicted operations; made by `explain_mode`.
+    """The modes for a Jacobian, by predicted operations; made by `explain_mode`.
 
     Attributes
     ----------
@@ -25,12 +25,18 @@ class ModeChoice:
         Operations for all sweeps together, and for each of the n.
     reverse : Sweeps
         The same for each of the m.
+    cut : Cut or None
+        The best cut for mixed mode, with its operations; None if no cut is narrower than n and m.
+    place : str
+        The nodes of that cut: operation, type and source line of each.
     """
 
     n: int
     m: int
     forward: Sweeps
     reverse: Sweeps
+    cut: Cut | None = None
+    place: str = ""
 
     @property
     def forward_total(self) -> int:
@@ -43,20 +49,39 @@ class ModeChoice:
         return self.reverse.total(self.m)
 
     @property
+    def mixed_total(self) -> int | None:
+        """Predicted operations of both parts of the cut and their product; None without a cut."""
+        return None if self.cut is None else self.cut.total
+
+    @property
     def mode(self) -> str:
-        """The mode of fewer operations; forward, which keeps nothing, where they are equal."""
-        return "forward" if self.forward_total <= self.reverse_total else "reverse"
+        """The mode of fewest operations; forward, which keeps nothing, where they are equal."""
+        return self._modes.mode
+
+    @property
+    def _modes(self) -> Modes:
+        return Modes(self.n, self.m, self.forward, self.reverse, self.cut)
 
     def __str__(self) -> str:
         return (
             f"{self.mode} mode, {self._why()}: n = {self.n} forward sweeps take "
             f"{self.forward.once} + {self.n} * {self.forward.each} = {self.forward_total}, "
             f"m = {self.m} reverse sweeps {self.reverse.once} + {self.m} * {self.reverse.each} = "
-            f"{self.reverse_total} operations (predicted row by row)."
+            f"{self.reverse_total}{self._mixed()} operations (predicted row by row)."
+        )
+
+    def _mixed(self) -> str:
+        if self.cut is None:
+            return ""
+        k, reverse, forward, product = self.cut[1:]
+        once, each = reverse.once + forward.once, f"({reverse.each} + {forward.each})"
+        return (
+            f", k = {k} reverse sweeps up to the cut at {self.place}, k forward sweeps after it "
+            f"and a product {once} + {k} * {each} + {product} = {self.mixed_total}"
         )
 
     def _why(self) -> str:
-        fewer, more = sorted((self.forward_total, self.reverse_total))
+        fewer, more, *_ = sorted(self._modes.totals.values())
         if fewer == more:
             return "which keeps no values, at as many operations"
         return f"with {more / fewer:.2f} times fewer operations" if fewer else "for nothing"
@@ -80,7 +105,7 @@ def explain_mode(
     Returns
     -------
     ModeChoice
-        Printed, a sentence with the numbers; ``.mode`` is "forward" or "reverse".
+        Printed, a sentence with the numbers; ``.mode`` is "forward", "reverse" or "mixed".
 
     Raises
     ------
@@ -92,7 +117,7 @@ def explain_mode(
     -----
     Forward mode takes a sweep for each of the n input entries, reverse mode one for each of the m
     result entries; values and partials are shared by all sweeps. The operations of a sweep are
-    added up from those of each node differentiated alone: neither transform is built. What happens
+    added up from those of each node differentiated alone: no transform is built. What happens
     between nodes (shared partials, cancelled masks) is left out; `cost` counts it.
 
     Examples
@@ -111,7 +136,12 @@ def explain_mode(
             f"explain_mode compares the modes for a Jacobian, which needs float arguments and "
             f"results, got {graph.signature}"
         )
-    forward, reverse = predict_sweeps(graph, wanted)
-    n = sum(graph.types[graph.inputs[p]].size for p in wanted)
-    m = sum(graph.types[i].size for i in graph.outputs)
-    return ModeChoice(n, m, forward, reverse)
+    found = predict_modes(graph, wanted)
+    nodes = () if found.cut is None else found.cut.nodes
+    return ModeChoice(*found, " and ".join(_placed(graph, i) for i in nodes))
+
+
+def _placed(graph: Graph, node: int) -> str:
+    origin = graph.origins[node] if graph.origins else None
+    line = f" ({origin[0].rpartition('/')[2]}:{origin[1]})" if origin else ""
+    return f"{graph.nodes[node].row.name} : {graph.types[node]}{line}"
