@@ -37,6 +37,7 @@ _EXPORTS = {
     "diff": "calcbench.symbolic.derivations.derivation",
     "digamma": "calcbench.functions",
     "directional": "calcbench.forward_mode.onesided",
+    "draw_graph": "calcbench.measure.drawing",
     "erf": "calcbench.functions",
     "erfc": "calcbench.functions",
     "explain_mode": "calcbench.measure.choosing",

@@ -15,11 +15,11 @@ import pytest
 # none of its own line. The `__init__.py` of a folder is called after it. New files go in here.
 LAYERS = """
 graph/arraytype graph/conventions graph/environment graph/kernels graph/trees
-forward_mode/accumulation reverse_mode/accumulation reverse_mode/schedules graph/markup
+forward_mode/accumulation reverse_mode/accumulation reverse_mode/schedules graph/markup graph/layering
 graph/nodes graph/origins graph/primitive
-graph/activity graph/printing graph/structural graph/diagonals
+graph/activity graph/drawing graph/printing graph/structural graph/diagonals
 graph/ir graph/comparison graph/linalg graph/products
-graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
+graph/interpreter graph/captions graph/checker graph/elementwise graph/evaluation graph/factorisations
 graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting graph/lifetimes
 graph/linearisation graph/control_bodies reverse_mode/rematerialising
@@ -137,8 +137,8 @@ measure/element_counts measure/tables
 measure/row_counts measure/interleaving measure/saving measure/loop_counts
 measure/counting
 measure/predicting measure/recording
-compositions delegation
-sparse_jacobians many_sweeps
+compositions delegation measure/execution
+sparse_jacobians many_sweeps measure/drawing
 derivatives jacobians products
 nonsmooth/cones nonsmooth/hulls nonsmooth/switches nonsmooth/scalar_subgradients
 nonsmooth/choices nonsmooth/sets matrix_products

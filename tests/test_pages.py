@@ -12,7 +12,7 @@ import pytest
 
 import calcbench as cb
 from calcbench.graph.markup import element, escaped, plain
-from calcbench.measure import pages, writing
+from calcbench.measure import mode_pages, pages, writing
 from calcbench.measure.chart_pictures import chart_svg
 from calcbench.measure.charts import Dot, DotChart, GrowthChart, Line, LogAxis, Mark
 from calcbench.measure.fitting import fit_power
@@ -300,12 +300,12 @@ def test_without_matplotlib_a_plot_says_what_to_install_and_a_page_has_its_chart
     assert read(compared.report(tmp_path / "out.html")).seen.count("svg") >= 2
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".PNG"])
-def test_a_plot_is_the_kind_of_picture_that_its_suffix_says(grown, compared, tmp_path, suffix):
+@pytest.mark.parametrize(("found", "suffix"), [("grown", ".PNG"), ("compared", ".svg")])
+def test_a_plot_is_the_kind_of_picture_that_its_suffix_says(request, tmp_path, found, suffix):
     pytest.importorskip("matplotlib")
-    for found in (grown, compared):
-        data = found.plot(tmp_path / f"out{suffix}").read_bytes()
-        assert data.startswith(b"\x89PNG") if suffix != ".svg" else b"<svg" in data[:1000]
+    path = request.getfixturevalue(found).plot(tmp_path / f"out{suffix}")
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG") if suffix == ".PNG" else b"<svg" in data[:1000]
     assert "matplotlib.pyplot" not in sys.modules
 
 
@@ -315,3 +315,58 @@ def test_a_label_that_looks_like_mathematics_is_drawn_as_it_is(tmp_path):
 
     path = write_plot(tmp_path / "out.svg", [chart(label=r"$\frac{a", marks=(Mark("$^$", 2.0),))])
     assert path.stat().st_size > 1000
+
+
+# --- the graph on the page -----------------------------------------------------------------------
+
+
+def test_the_page_draws_the_graph_with_values_cotangents_and_bytes(tmp_path):
+    """x * x at 2 and 3: values 4 and 9, their sum 13 with cotangent 1, the gradient 2 x."""
+    found = cb.compare_modes(
+        lambda x: np.sum(x * x), np.array([2.0, 3.0]), engines=["numpy"], budget=0.001
+    )
+    text = read(found.report(tmp_path / "out.html")).text
+    for words in ("value [4, 9]", "value 13", "cotangent [4, 6]", "f64[2], 16 bytes"):
+        assert words in text
+
+
+def deep(x):
+    for _ in range(60):
+        x = np.sin(x) * 1.01
+    return np.sum(x) * np.sum(np.exp(x) ** 3)
+
+
+def shown_instead(function, x, tmp_path):
+    found = cb.compare_modes(function, x, engines=["numpy"], modes=["reverse"], budget=0.001)
+    page = read(found.report(tmp_path / "out.html"))
+    assert "cotangent " not in page.text
+    assert page.seen.count("svg") == 2
+    return page.text
+
+
+def test_of_a_large_graph_the_most_expensive_nodes_are_listed(tmp_path):
+    text = shown_instead(deep, np.ones(3), tmp_path)
+    assert re.search(r"The graph has 1\d\d nodes, more than the 80 that can be read", text)
+    assert "test_pages.py:" in text
+
+
+def test_large_inputs_are_not_kept_for_a_picture(tmp_path):
+    text = shown_instead(lambda x: np.sum(x * x), np.ones(2**17 + 1), tmp_path)
+    assert "The inputs are too large to be kept" in text
+
+
+def test_large_values_are_not_computed_for_a_picture(tmp_path, monkeypatch):
+    """A vector of 10, its square, the sum: 168 bytes, and one fewer allowed."""
+    monkeypatch.setattr(mode_pages, "MOST_HELD", 167)
+    text = shown_instead(lambda x: np.sum(x * x), np.ones(10), tmp_path)
+    assert "All values of the graph together take 168 bytes" in text
+
+
+def test_the_counts_keep_a_copy_of_the_point():
+    w = np.array([3.0, 4.0])
+    counts = cb.cost(lambda x: np.dot(x, w), np.ones(2))
+    w[:] = 0.0
+    assert [list(v) for v in counts.point.inputs] == [[1.0, 1.0], [3.0, 4.0]]
+    assert counts.point.graph is counts.function.graph
+    assert cb.cost(counts.function.graph).point is None
+    assert "point" not in repr(counts)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from calcbench.graph.captions import formula, line_of
 from calcbench.measure.chart_pictures import chart_svg
+from calcbench.measure.counting import GraphCost
+from calcbench.measure.drawing import GraphDrawing
+from calcbench.measure.execution import execute, total_bytes
 from calcbench.measure.fitting import Crossover, PowerFit
 from calcbench.measure.mode_charts import (
     Key,
@@ -14,9 +18,13 @@ from calcbench.measure.mode_charts import (
     growth_charts,
     memory_fit,
 )
-from calcbench.measure.pages import bullets, heading, listing, paragraph, table
+from calcbench.measure.pages import bullets, heading, listing, paragraph, table, wide
 from calcbench.measure.reporting import Cost
 from calcbench.measure.timing import seconds
+
+
+MOST_DRAWN, LISTED = 80, 20  # nodes in a picture, and in a list instead
+MOST_HELD = 2**26  # bytes of values that are computed for a picture
 
 
 class Compared(Protocol):
@@ -69,6 +77,7 @@ def comparison_parts(found: Compared) -> Iterator[str]:
     yield from map(chart_svg, comparison_charts(found))
     yield heading("Counted operations and bytes")
     yield listing(found.counts)
+    yield from graph_parts(found.counts)
 
 
 def growth_parts(found: Grown) -> Iterator[str]:
@@ -85,6 +94,50 @@ def growth_parts(found: Grown) -> Iterator[str]:
     yield heading(f"At size {found.sizes[-1]}")
     yield table(last.table)
     yield bullets([*last.verdicts, *crossover_ratios(last)])
+    yield paragraph(f"The graph that follows is that of the first size, {found.sizes[0]}.")
+    yield from graph_parts(found.comparisons[0].counts)
+
+
+def graph_parts(counts: Cost) -> Iterator[str]:
+    """The graph with values, cotangents and bytes; of a large one, what takes most operations."""
+    yield heading("The graph of the function")
+    why = _too_much(counts)
+    if why or counts.point is None:
+        yield paragraph(f"{why}: instead of a picture, the nodes that take the most operations.")
+        yield table(_expensive(counts.function))
+        return
+    drawn = GraphDrawing("run forward and backward once, after exact rewrites",
+                         execute(counts.point))  # fmt: skip
+    yield wide(drawn.svg, "wide graph")
+
+
+def _too_much(counts: Cost) -> str:
+    graph = counts.function.graph
+    if len(graph) > MOST_DRAWN:
+        return f"The graph has {len(graph)} nodes, more than the {MOST_DRAWN} that can be read"
+    if counts.point is None:
+        return "The inputs are too large to be kept for another run"
+    if total_bytes(graph) > MOST_HELD:
+        return f"All values of the graph together take {total_bytes(graph)} bytes"
+    return ""
+
+
+def _expensive(found: GraphCost) -> list[list[str]]:
+    ranked = sorted(found.nodes, key=lambda n: -n.operations.total)[:LISTED]
+    whole = max(found.operations.total, 1)
+    head = ["node", "type", "operations", "of all", "bytes read", "bytes written", "line"]
+    return [head] + [
+        [
+            formula(found.graph, n.node),
+            str(found.graph.types[n.node]),
+            str(n.operations.total),
+            f"{n.operations.total / whole:.1%}",
+            str(n.read),
+            str(n.written),
+            line_of(found.graph, n.node),
+        ]
+        for n in ranked
+    ]
 
 
 def sentence(text: str) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import GraphError
 from calcbench.graph.ir import Graph
+from calcbench.graph.rewriting import simplify
 from calcbench.measure.counting import GraphCost, count_graph
 from calcbench.measure.interleaving import interleaved
-from calcbench.measure.recording import recorded_graph
+from calcbench.measure.recording import Point, kept_point, recorded_graph, recorded_point
 from calcbench.measure.saving import SavedValue, saved_values
 from calcbench.measure.tables import aligned, counts_in_row, heading
 from calcbench.programs import Argnums, float_outputs
@@ -39,6 +40,9 @@ class Cost:
         What the reverse sweep reads of what the function computed.
     without : str
         Why there is no derivative, where `jvp` and `vjp` are None.
+    point : Point or None
+        The graph of ``function`` with a copy of the inputs that it was recorded at, so that it can
+        be run; None for a given graph, and where the inputs are too large to be kept.
     """
 
     function: GraphCost
@@ -46,6 +50,7 @@ class Cost:
     vjp: GraphCost | None
     saved: tuple[SavedValue, ...] = ()
     without: str = ""
+    point: Point | None = field(default=None, repr=False, compare=False)
 
     @property
     def forward_ratio(self) -> float | None:
@@ -167,15 +172,26 @@ def cost(function: Callable[..., Any] | Graph, *args: Any, argnums: Argnums | No
         raise GraphError(
             f"all float inputs of a graph are differentiated: pass it alone, without {argnums=}"
         )
-    graph, wanted = recorded_graph("cost", function, args, argnums)
+    graph, wanted, point = _recorded(function, args, argnums)
     plain = count_graph(graph)
     without = _without_derivative(graph, wanted)
     if without:
-        return Cost(plain, None, None, (), without)
+        return Cost(plain, None, None, (), without, point)
     results = len(graph.outputs)
     pushed = interleaved(jvp_graph(graph, wanted), results)
     pulled = vjp_graph(graph, wanted)
-    return Cost(plain, count_graph(pushed), count_graph(pulled), saved_values(pulled, results))
+    saved = saved_values(pulled, results)
+    return Cost(plain, count_graph(pushed), count_graph(pulled), saved, point=point)
+
+
+def _recorded(
+    function: Callable[..., Any] | Graph, args: tuple[Any, ...], argnums: Argnums | None
+) -> tuple[Graph, tuple[int, ...], Point | None]:
+    if isinstance(function, Graph):
+        return *recorded_graph("cost", function, args, argnums), None
+    point = recorded_point("cost", function, args, argnums)
+    point = point._replace(graph=simplify(point.graph))
+    return point.graph, point.wanted, kept_point(point)
 
 
 def _without_derivative(graph: Graph, wanted: tuple[int, ...]) -> str:
