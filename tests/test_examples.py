@@ -93,3 +93,21 @@ def test_a_sparse_jacobian_takes_three_sweeps_and_four_hessians_agree():
     assert len(gaps) == 3
     assert max(gaps[0], gaps[2]) < 1e-14
     assert gaps[1] < 1e-8
+
+
+def test_the_graph_of_the_seed_example_has_a_value_and_a_cotangent_at_every_node():
+    """z = (p - 3/2)^2 with p = <x, w> = 9/2: z = 9, dz/dp = 6, by w 6 x, by x 6 w."""
+    text = output_of("07_computational_graph.py")
+    whole, by_w = text.split("a cotangent is the derivative of the result by the node's value")[:2]
+    for words in (r"square v6 .* 9 +1 +8", r"subtract v5 y .* 3 +6 +8", r"matmul x w .* 4\.5 +6"):
+        assert re.search(words, whole)
+        assert re.search(words, by_w)
+    assert re.search(r"w \(differentiated\) .*\[6, 12, 18\]", by_w)
+    assert re.search(r"x \(differentiated\) .*\[3, -6, 12\]", whole)
+    assert re.search(r"y \(differentiated\) .* 1\.5 +-6", whole)
+    assert re.search(r"─ x  .*\[1, 2, 3\] +- ", by_w)
+    assert re.search(r"exp x \(pruned\) .* - +- ", by_w)
+    assert text.count("[ 6. 12. 18.]") == 3
+    counts = [int(n) for n in re.findall(r"(\d+) operations", text)]
+    assert counts[0] > counts[1]
+    assert " = exp " not in text.split("w alone:")[1]
