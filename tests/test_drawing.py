@@ -274,7 +274,7 @@ v8 = square v7                 f64[]             9            1      8
 └─ v7 = subtract v6 y          f64[]             3            6      8
    ├─ v6 = matmul x w          f64[]           4.5            6      8
    │  ├─ x                    f64[3]     [1, 2, 3]            -     24
-   │  └─ w (by this)          f64[3]  [0.5, -1, 2]  [6, 12, 18]     24
+   │  └─ w (differentiated)   f64[3]  [0.5, -1, 2]  [6, 12, 18]     24
    └─ y                        f64[]           1.5            -      8
 v5 = multiply v3 v4 (pruned)  f64[3]             -            -     24
 ├─ v3 = exp x (pruned)        f64[3]             -            -     24

@@ -179,10 +179,10 @@ def test_attributes_are_escaped():
 # --- charts --------------------------------------------------------------------------------------
 
 
-def chart(label="forward", costs=(1e-3, 4e-3, 16e-3), marks=()):
+def chart(label="forward", costs=(1e-3, 4e-3, 16e-3), marks=(), style=0):
     sizes = (1.0, 2.0, 4.0)
     fit = fit_power(sizes, costs) if min(costs) > 0 else None
-    return GrowthChart(label, "seconds", sizes, (Line(label, costs, fit, False, "#000000"),), marks)
+    return GrowthChart(label, "seconds", sizes, (Line(label, costs, fit, style, "#000000"),), marks)
 
 
 def circles(svg):
@@ -196,6 +196,13 @@ def test_points_lie_on_a_straight_line_where_a_cost_is_a_power():
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.02)
     assert y0 - y1 == pytest.approx(y1 - y2, abs=0.02)
     assert y0 > y1
+
+
+@pytest.mark.parametrize(("style", "shape"), [(0, "circle"), (1, "rect"), (2, "path")])
+def test_each_kind_of_line_has_points_of_its_own_shape(style, shape):
+    """Three sizes and the legend; two rectangles are the ground and the frame."""
+    svg, others = chart_svg(chart(style=style)), 2 if shape == "rect" else 0
+    assert svg.count(f"<{shape} ") == 3 + 1 + others
 
 
 def test_the_legend_has_the_exponent_and_its_interval():

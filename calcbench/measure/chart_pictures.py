@@ -21,6 +21,7 @@ from calcbench.measure.charts import (
 WIDTH, PLOT = 640, 300  # pixels: of a picture, and of the height of what lies between the axes
 LEFT, RIGHT, TOP, LEGEND = 80, 20, 40, 20
 INK, PALE = "#333333", "#dddddd"
+DASHES = ("none", "6 4", "2 3")  # by the style of a line
 
 
 def chart_svg(chart: Chart) -> str:
@@ -93,18 +94,17 @@ def _measured(plane: _Plane, chart: GrowthChart, line: Line) -> Iterator[str]:
             yield _point(line, plane.x(size), plane.y(cost))
     if line.fit is not None:
         ends = [(plane.x(s), plane.y(line.fit.at(s))) for s in (min(chart.sizes), max(chart.sizes))]
-        yield _stroke(*ends[0], *ends[1], line.colour, 1.5, _dashes(line))
+        yield _stroke(*ends[0], *ends[1], line.colour, 1.5, DASHES[line.style])
 
 
 def _point(line: Line, x: float, y: float) -> str:
-    """A disc, and a square on a dashed line."""
-    if line.is_dashed:
+    """A disc, a square or a diamond."""
+    if line.style == 0:
+        return element("circle", cx=x, cy=y, r=4.5, fill=line.colour)
+    if line.style == 1:
         return element("rect", x=x - 4, y=y - 4, width=8, height=8, fill=line.colour)
-    return element("circle", cx=x, cy=y, r=4.5, fill=line.colour)
-
-
-def _dashes(line: Line) -> str:
-    return "6 4" if line.is_dashed else "none"
+    return element("path", d=f"M {x:.2f} {y - 5.5:.2f} l 5.5 5.5 -5.5 5.5 -5.5 -5.5 z",
+                   fill=line.colour)  # fmt: skip
 
 
 def _crossings(plane: _Plane, chart: GrowthChart) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _legend(chart: GrowthChart) -> Iterator[str]:
     y = TOP + PLOT + 45
     for line in chart.lines:
         y += LEGEND
-        yield _stroke(LEFT, y - 4, LEFT + 30, y - 4, line.colour, 2, _dashes(line))
+        yield _stroke(LEFT, y - 4, LEFT + 30, y - 4, line.colour, 2, DASHES[line.style])
         yield _point(line, LEFT + 15, y - 4)
         yield _text(LEFT + 40, y, line.legend)
     for mark in chart.marks:

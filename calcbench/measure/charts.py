@@ -23,14 +23,15 @@ class Line:
     costs : tuple of float
         One per size; what is not positive and finite is left out of a drawing.
     fit : PowerFit or None
-    is_dashed : bool
+    style : int
+        0, 1 or 2: solid with discs, dashed with squares, dotted with diamonds.
     colour : str
     """
 
     label: str
     costs: tuple[float, ...]
     fit: PowerFit | None
-    is_dashed: bool
+    style: int
     colour: str
 
     @property

@@ -113,11 +113,11 @@ def draw_graph(
     ...     return np.dot(x, w) ** 2
     >>> print(cb.draw_graph(f, np.array([1.0, 2.0]), np.array([3.0, 4.0]), argnums=1))
     f
-    node                     type   value  cotangent  bytes
-    v3 = square v2          f64[]     121          1      8
-    └─ v2 = matmul x w      f64[]      11         22      8
-       ├─ x                f64[2]  [1, 2]          -     16
-       └─ w (by this)      f64[2]  [3, 4]   [22, 44]     16
+    node                        type   value  cotangent  bytes
+    v3 = square v2             f64[]     121          1      8
+    └─ v2 = matmul x w         f64[]      11         22      8
+       ├─ x                   f64[2]  [1, 2]          -     16
+       └─ w (differentiated)  f64[2]  [3, 4]   [22, 44]     16
     a cotangent is the derivative of the result by the node's value
     """
     place = None if path is None else checked_path(path, (".svg",))
@@ -214,7 +214,7 @@ def _roots(graph: Graph) -> list[int]:
 
 def _remark(run: Execution, index: int) -> str:
     if index in run.wanted:
-        return " (by this)"
+        return " (differentiated)"
     return "" if run.is_computed(index) else " (pruned)"
 
 

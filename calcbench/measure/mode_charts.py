@@ -11,6 +11,7 @@ from calcbench.measure.timing import Timing
 
 
 Key = tuple[str, str]
+STYLES = {"forward": 0, "reverse": 1}  # of lines; 2 for all other modes
 
 
 class Way(Protocol):
@@ -62,24 +63,25 @@ def comparison_charts(found: Compared) -> list[Chart]:
 def growth_charts(found: Grown) -> list[Chart]:
     """Seconds and bytes at once against the size, with fitted exponents and crossovers."""
     sizes = tuple(map(float, found.sizes))
-    ways = [[(r.mode, r.engine) for r in c.records] for c in found.comparisons]
     engines = list(dict.fromkeys(engine for _, engine in found.fits))
     times, memory = [], []
     for mode, engine in found.fits:
-        records = [c.records[w.index((mode, engine))] for c, w in
-                   zip(found.comparisons, ways, strict=True)]  # fmt: skip
-        style = mode == "reverse", COLOURS[engines.index(engine) % len(COLOURS)]
-        label = _label(mode, engine)
+        records = [way_of(c, (mode, engine)) for c in found.comparisons]
+        style = STYLES.get(mode, 2), COLOURS[engines.index(engine) % len(COLOURS)]
         medians = tuple(r.timing.median for r in records)
-        times.append(Line(label, medians, found.fits[mode, engine], *style))
         held = tuple(float(r.allocated) for r in records)
-        memory.append(Line(label, held, memory_fit(sizes, held), *style))
+        times.append(Line(_label(mode, engine), medians, found.fits[mode, engine], *style))
+        memory.append(Line(_label(mode, engine), held, memory_fit(sizes, held), *style))
+    first, second = "time of one derivative, 95 % intervals", "bytes at once, 95 % intervals"
     return [
-        GrowthChart(
-            "time of one derivative, 95 % intervals", "seconds", sizes, tuple(times), _marks(found)
-        ),
-        GrowthChart("bytes at once, 95 % intervals", "bytes", sizes, tuple(memory)),
+        GrowthChart(first, "seconds", sizes, tuple(times), _marks(found)),
+        GrowthChart(second, "bytes", sizes, tuple(memory)),
     ]
+
+
+def way_of(found: Compared, key: Key) -> Way:
+    """The record of one mode on one engine."""
+    return next(r for r in found.records if (r.mode, r.engine) == key)
 
 
 def memory_fit(sizes: Sequence[float], held: Sequence[float]) -> PowerFit | None:

@@ -17,6 +17,7 @@ from calcbench.measure.mode_charts import (
     comparison_charts,
     growth_charts,
     memory_fit,
+    way_of,
 )
 from calcbench.measure.pages import bullets, heading, listing, paragraph, table, wide
 from calcbench.measure.reporting import Cost
@@ -77,6 +78,8 @@ def comparison_parts(found: Compared) -> Iterator[str]:
     yield from map(chart_svg, comparison_charts(found))
     yield heading("Counted operations and bytes")
     yield listing(found.counts)
+    yield heading("All of it as it is printed")
+    yield listing(found)
     yield from graph_parts(found.counts)
 
 
@@ -181,7 +184,7 @@ def _exponents(found: Grown) -> list[list[str]]:
     sizes = [float(s) for s in found.sizes]
     rows = [["mode", "engine", "seconds", "bytes at once", "counted operations"]]
     for mode, engine in found.fits:
-        held = [float(_way(c, (mode, engine)).allocated) for c in found.comparisons]
+        held = [float(way_of(c, (mode, engine)).allocated) for c in found.comparisons]
         memory = memory_fit(sizes, held)
         operations = str(found.operations[mode]) if mode in found.operations else ""
         rows.append(
@@ -193,11 +196,7 @@ def _exponents(found: Grown) -> list[list[str]]:
 def _medians(found: Grown) -> list[list[str]]:
     shapes = [f"{c.outputs}/{c.inputs}" for c in found.comparisons]
     rows = [
-        [*key, *(seconds(_way(c, key).timing.median) for c in found.comparisons)]
+        [*key, *(seconds(way_of(c, key).timing.median) for c in found.comparisons)]
         for key in found.fits
     ]
     return [["mode", "engine", *map(str, found.sizes)], *rows, ["m/n", "", *shapes]]
-
-
-def _way(found: Compared, key: Key) -> Way:
-    return next(r for r in found.records if (r.mode, r.engine) == key)

@@ -13,6 +13,7 @@ from calcbench.measure.writing import checked_path, write_whole
 
 
 SUFFIXES = (".png", ".svg")
+LINES = (("-", "o"), ("--", "s"), (":", "D"))  # by style, in matplotlib's words
 
 
 class MissingLibraryError(CalcbenchError, ImportError):
@@ -77,7 +78,7 @@ def _literal(text: str) -> str:
 def _draw_growth(axes: Any, chart: GrowthChart) -> None:
     axes.set(xscale="log", yscale="log", xlabel="size", ylabel=chart.unit)
     for line in chart.lines:
-        style, marker = ("--", "s") if line.is_dashed else ("-", "o")
+        style, marker = LINES[line.style]
         pairs = [p for p in zip(chart.sizes, line.costs, strict=True) if positive(p[1:])]
         axes.plot(*zip(*pairs, strict=True) if pairs else ([], []), marker, color=line.colour)
         ends = [min(chart.sizes), max(chart.sizes)] if line.fit else []
