@@ -28,6 +28,7 @@ _EXPORTS = {
     "check_chain": "calcbench.symbolic.chains",
     "compare_modes": "calcbench.workbench",
     "compile": "calcbench.compilation",
+    "checkpoint": "calcbench.reverse_mode.checkpointing",
     "cond": "calcbench.graph.control",
     "cost": "calcbench.measure.reporting",
     "cuda_report": "calcbench.cuda_reporting",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.arraytype import ArrayType, DerivativeError
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.ir import Builder, Graph, paused_collection
 from calcbench.graph.lifting import Value
 from calcbench.graph.nodes import INPUT, Node
@@ -59,7 +60,7 @@ def batched(graph: Graph, lanes: int, shared: Sequence[int] = ()) -> Graph:
     (x: f64[5]) -> (f64[5])
     """
     with paused_collection():
-        return simplify(_batched(graph, lanes, frozenset(shared)))
+        return simplify(_batched(without_regions(graph), lanes, frozenset(shared)))
 
 
 def _batched(graph: Graph, lanes: int, shared: frozenset[int]) -> Graph:
@@ -76,6 +77,7 @@ def _batched(graph: Graph, lanes: int, shared: frozenset[int]) -> Graph:
     for index, node in enumerate(graph.nodes):
         if node.row is not INPUT:
             builder.here = graph.origins[index] if graph.origins else None
+            builder.epoch = node.epoch
             if varied.isdisjoint(node.operands):
                 new[index] = _copied(builder, node, new)
             else:
@@ -87,9 +89,8 @@ def _batched(graph: Graph, lanes: int, shared: frozenset[int]) -> Graph:
 
 
 def _copied(builder: Builder, node: Node, new: list[Any]) -> Value:
-    return Value(
-        builder, builder.add(node.row, tuple(new[i].id for i in node.operands), node.params)
-    )
+    operands = tuple(new[i].id for i in node.operands)
+    return Value(builder, builder.add(node.row, operands, node.params, node.epoch))
 
 
 def _spread(graph: Graph, node: Node, new: list[Any], varied: set[int], lanes: int) -> Any:

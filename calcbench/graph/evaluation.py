@@ -51,7 +51,7 @@ class Plan:
         self.early = tuple(i for i in graph.inputs if i not in frozenset(self.late))
         with paused_collection():
             calls, self.template = _calls(graph)
-            later = _dependents(calls, self.late)
+            later = _dependents(graph, calls, self.late)
             early = [c for c in calls if c.node not in later]
             sweep = [c for c in calls if c.node in later]
             self.first, self.second = _with_deaths(graph, early, sweep)
@@ -234,11 +234,12 @@ def _needed(graph: Graph, calls: list[_Call]) -> list[_Call]:
     return kept[::-1]
 
 
-def _dependents(calls: list[_Call], late: tuple[int, ...]) -> set[int]:
-    """The nodes whose value depends on a late input."""
+def _dependents(graph: Graph, calls: list[_Call], late: tuple[int, ...]) -> set[int]:
+    """The nodes whose value depends on a late input, or is computed again for what does."""
     slots, nodes = set(late), set()
     for call in calls:
-        if not slots.isdisjoint(call.operands):
+        again = late and graph.nodes[call.node].epoch
+        if again or not slots.isdisjoint(call.operands):
             slots.add(call.out)
             nodes.add(call.node)
     return nodes

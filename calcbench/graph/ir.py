@@ -155,13 +155,14 @@ class Builder:
 
     While a function is traced, `recording` knows the values of nodes and the user's line, and
     `level` orders nested recordings: an inner one may capture values of an outer one. A transform
-    sets `here`, the origin of the node whose derivative it writes, and `instead`, nodes that
-    compute another node on the way (see `calcbench.graph.control_bodies.shared_runs`).
+    sets `here`, the origin of the node whose derivative it writes, `epoch`, that of the nodes which
+    rows add, and `instead`, nodes that compute another node on the way (see
+    `calcbench.graph.control_bodies.shared_runs`).
     """
 
     __slots__ = (
-        "_inferred", "_numbers", "captures", "guards", "here", "inputs", "instead", "level",
-        "nodes", "origins", "recording", "types",
+        "_inferred", "_numbers", "captures", "epoch", "guards", "here", "inputs", "instead",
+        "level", "nodes", "origins", "recording", "types",
     )  # fmt: skip
 
     def __init__(self, level: int = 0) -> None:
@@ -174,6 +175,7 @@ class Builder:
         self.level = level
         self.recording: Recording | None = None
         self.here: Origin = None
+        self.epoch = 0
         self.instead: dict[int, tuple[int, int]] = {}
         self._numbers: dict[Node, int] = {}
         self._inferred: dict[tuple[object, ...], ArrayType] = {}

@@ -100,8 +100,9 @@ class Primitive:
     def __call__(self, first: Any, *others: Any, **params: Hashable) -> Any:
         """The node that applies this row to graph values of one builder."""
         operands = (first.id, *[v.id for v in others])
-        index = first.builder.add(self, operands, tuple(sorted(params.items())))
-        return type(first)(first.builder, index)
+        builder = first.builder
+        index = builder.add(self, operands, tuple(sorted(params.items())), builder.epoch)
+        return type(first)(builder, index)
 
     @property
     def takes_named_dimensions(self) -> bool:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from calcbench.graph.arraytype import DTypeError, ShapeError
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.control_scans import scan_row
 from calcbench.graph.evaluation import Plan, check_guards
 from calcbench.graph.ir import Graph
@@ -65,6 +66,7 @@ class Runner:
     """A graph on one engine; its guards are checked before its results count."""
 
     def __init__(self, graph: Graph, options: Options = Options()) -> None:
+        graph = without_regions(graph)
         check_runnable(graph, options.engine)
         self.graph = graph
         self.options = options

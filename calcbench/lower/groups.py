@@ -130,6 +130,7 @@ class Planner:
         self.levels = self._levels()
         self.costs: dict[int, int] = self._costs()
         self.roots: list[Root] = []
+        self.opened: dict[int, int] = {}  # epoch to the first group in which it may run
         self.stored: set[int] = {i for i in self.used if self.kinds[i] in ("input", "array")}
         self._choose()
         self.groups = self._grouped()
@@ -284,8 +285,12 @@ class Planner:
         return groups
 
     def _place(self, root: Root, groups: list[Group], home: dict[int, list[int]]) -> int:
-        """The first group that can take the root: all it reads is ready, or made beside it."""
-        first = 0
+        """The first group that can take the root: all it reads is ready, or made beside it.
+
+        What is computed again to save memory is not computed sooner.
+        """
+        epoch = self.graph.nodes[root.node].epoch
+        first = self.opened.setdefault(epoch, len(groups)) if epoch else 0
         for node, beside in root.reads.items():
             for place in home.get(node, []):
                 forwarded = beside and self._forwards(groups[place], node)

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from calcbench.graph.arraytype import ShapeError
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import Lifetime, byte_size, peak_bytes, value_lifetimes
 from calcbench.graph.nodes import INPUT
@@ -103,6 +104,7 @@ def count_graph(graph: Graph) -> GraphCost:
     GraphError
         If no count is known for a row.
     """
+    graph = without_regions(graph)
     _check_sizes(graph)
     known: dict[object, Taken] = {}  # long programs repeat few operations
     nodes = tuple(NodeCost(i, *_taken(graph, i, known)) for i in range(len(graph)))

@@ -10,6 +10,7 @@ from calcbench.graph.arraytype import BOOL
 from calcbench.graph.checker import float_positions
 from calcbench.graph.comparison import not_equal
 from calcbench.graph.control_bodies import holds_singular, shared_runs
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.elementwise import convert
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph, paused_collection
@@ -57,7 +58,7 @@ def vjp_graph(graph: Graph, wrt: Sequence[int] | None = None) -> Graph:
     """
     positions = float_positions(graph, wrt)
     with paused_collection():
-        return simplify(_pulled(graph, positions))
+        return simplify(without_regions(_pulled(graph, positions)))
 
 
 def _pulled(graph: Graph, positions: Sequence[int]) -> Graph:

@@ -1,0 +1,247 @@
+"""checkpoint: the same bits in less memory, and no step computed more often than must be."""
+
+import numpy as np
+import pytest
+
+import calcbench as cb
+from calcbench.forward_mode.pushforward import jvp_graph
+from calcbench.graph.checker import check_graph
+from calcbench.graph.control_checkpoints import without_regions
+from calcbench.graph.interpreter import evaluate, inline
+from calcbench.graph.ir import Builder
+from calcbench.graph.rewriting import simplify
+from calcbench.lower.fused import arena_bytes
+from calcbench.reverse_mode.budgets import held_bytes, within
+from calcbench.reverse_mode.pullback import vjp_graph
+from calcbench.reverse_mode.rematerialising import Forward, binomially
+from calcbench.reverse_mode.schedules import ScheduleError, fewest_advances
+
+
+RNG = np.random.default_rng(11)
+X, W = RNG.uniform(0.2, 1.0, 40), RNG.uniform(-0.3, 0.3, (40, 40))
+
+
+def waves(x):
+    for _ in range(9):
+        x = np.sin(x) * np.exp(-x) + 0.1
+    return np.sum(x)
+
+
+def layers(x, w=W):
+    for _ in range(5):
+        x = np.tanh(w @ x + 0.1)
+    return x @ x
+
+
+def branching(x):
+    """No chain: the first value is read until the end."""
+    first = np.exp(-x)
+    found = [first * np.cos(k * x) for k in range(4)]
+    return np.sum(np.sqrt(found[0] ** 2 + 1) * found[1] + found[2] / (found[3] + 4))
+
+
+def several(x):
+    y = np.sin(x)
+    return {"sum": np.sum(y * y), "parts": (y, np.cumsum(np.exp(y)))}
+
+
+def summed(function):
+    """The function with all its results added up."""
+    return lambda x: sum(np.sum(v) for v in cases_leaves(function(x)))
+
+
+def cases_leaves(tree):
+    if isinstance(tree, dict):
+        tree = tuple(tree.values())
+    return [v for part in tree for v in cases_leaves(part)] if isinstance(tree, tuple) else [tree]
+
+
+PROGRAMS = {"waves": waves, "layers": layers, "branching": branching, "several": several}
+POLICIES = [{"slots": k} for k in (1, 2, 3, 7, 50)] + [{"bytes": 10**9}, {"bytes": 4000}]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_value_and_gradient_have_the_same_bits(name, policy):
+    function = PROGRAMS[name]
+    stored, saving = summed(function), summed(cb.checkpoint(function, **policy))
+    for engine in ("numpy", "tape"):
+        expected = cb.compile(cb.value_and_grad(stored), engine=engine)(X)
+        found = cb.compile(cb.value_and_grad(saving), engine=engine)(X)
+        for have, want in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(have, want)
+    assert cb.compile(saving, engine="tape")(X) == cb.compile(stored, engine="tape")(X)
+
+
+def test_the_fused_engine_gives_the_same_bits_in_less_memory():
+    sizes = []
+    for function in (layers, cb.checkpoint(layers, slots=2)):
+        program = cb.compile(vjp_graph(cb.trace(function, X, W)), engine="fused")
+        sizes.append((program.memory.arena, program(X, W, 1.0)[1]))
+    (stored, expected), (saving, found) = sizes
+    np.testing.assert_array_equal(found, expected)
+    assert saving < stored
+
+
+def test_fused_loops_compute_nothing_again_sooner_than_it_is_needed():
+    def gated(x):
+        for _ in range(12):
+            x = x * np.sin(np.sum(x * x)) + np.cos(x)
+        return np.sum(x * x)
+
+    saving = (cb.checkpoint(gated, slots=2), gated)
+    few, all_ = (arena_bytes(vjp_graph(cb.trace(f, np.ones(1000)))) for f in saving)
+    assert few < 0.7 * all_
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 5, 8, 13, 30, 100])
+def test_no_more_steps_are_computed_again_than_the_optimum(slots):
+    """Each step is one node, whose reversal reads the state before it."""
+    count = 30
+
+    def chain(x):
+        for k in range(count):
+            x = (np.sin, np.cos)[k % 2](x)
+        return x
+
+    graph = vjp_graph(cb.trace(chain, 0.3))
+    assert len(Forward(graph, 1).chain(slots).steps) == count
+    saving = check_graph(binomially(graph, 1, slots))
+    again = sum(node.epoch > 0 for node in saving.nodes)
+    assert again == fewest_advances(count, slots) - (count - 1)
+    found, expected = evaluate(saving, 0.3, 1.0), evaluate(graph, 0.3, 1.0)
+    assert found == expected
+
+
+def test_more_slots_hold_more_and_compute_less():
+    graph = vjp_graph(cb.trace(waves, X))
+    found = [binomially(graph, 1, slots) for slots in (1, 2, 4, 8)]
+    held = [held_bytes(g) for g in found]
+    nodes = [len(g) for g in found]
+    assert held == sorted(held)
+    assert held[-1] < held_bytes(graph)
+    assert nodes == sorted(nodes, reverse=True)
+
+
+def test_nothing_merges_what_is_computed_again_with_what_is_stored():
+    graph = vjp_graph(cb.trace(cb.checkpoint(waves, slots=2), X))
+    stored = vjp_graph(cb.trace(waves, X))
+    assert len(check_graph(simplify(graph))) == len(graph) > len(stored)
+    forgotten = simplify(_in_one_epoch(graph))
+    assert len(forgotten) == len(stored)  # epochs are all that keeps them apart
+    assert held_bytes(forgotten) > held_bytes(graph)
+
+
+def _in_one_epoch(graph):
+    builder = Builder()
+    names = zip(graph.input_names, graph.inputs, strict=True)
+    given = [builder.add_input(name, graph.types[i]) for name, i in names]
+    ids = inline(graph, builder, given, epoch=0)
+    return builder.freeze([ids[i] for i in graph.outputs])
+
+
+@pytest.mark.parametrize("name", ["waves", "layers", "branching"])
+def test_a_budget_of_bytes_is_kept(name):
+    graph = vjp_graph(cb.trace(PROGRAMS[name], X), [0])
+    inputs = [X, *([W] if name == "layers" else []), 1.0]
+    most = held_bytes(graph)
+    for part in (0.9, 0.7):
+        saving = check_graph(within(graph, 1, int(part * most)))
+        assert held_bytes(saving) <= part * most
+        found, expected = evaluate(saving, *inputs), evaluate(graph, *inputs)
+        for have, want in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(have, want)
+    assert within(graph, 1, most) is graph
+
+
+def test_cheap_values_are_computed_again_before_dear_ones():
+    def mixed(x):
+        h = np.tanh(W @ x)
+        total = h
+        for k in range(6):
+            total = total * ((h + k) * (h - k))
+        return np.sum(np.tanh(W @ total))
+
+    graph = vjp_graph(cb.trace(mixed, X), [0])
+    saving = within(graph, 1, held_bytes(graph) - 16 * X.size)
+    names = {n.row.name for n in saving.nodes if n.epoch}
+    assert names
+    assert "matmul" not in names
+
+
+def test_derivatives_of_any_order_and_kind():
+    saving = cb.checkpoint(lambda x: np.sum(np.sin(x) ** 3 * np.exp(x)), slots=2)
+    x = X[:5]
+    expected = cb.hessian(lambda x: np.sum(np.sin(x) ** 3 * np.exp(x)))(x)
+    for found in (
+        cb.hessian(saving)(x),
+        cb.jacrev(cb.grad(saving))(x),
+        cb.jacfwd(cb.grad(saving))(x),
+        cb.jacrev(cb.jacfwd(saving))(x),
+        cb.jacobian(cb.grad(saving))(x),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_a_forward_derivative_stays_a_region_for_the_reverse_of_it():
+    pushed = jvp_graph(cb.trace(cb.checkpoint(waves, slots=2), X))
+    assert "checkpoint" in {n.row.name for n in pushed.nodes}
+    assert held_bytes(vjp_graph(pushed)) < held_bytes(vjp_graph(without_regions(pushed)))
+
+
+def test_a_region_inside_a_function_and_a_region_in_a_region():
+    inner = cb.checkpoint(lambda x: np.tanh(W @ x), slots=1)
+    outer = cb.checkpoint(lambda x: inner(np.sin(inner(x))), slots=2)
+
+    def plain(x):
+        return np.tanh(W @ np.sin(np.tanh(W @ x)))
+
+    def used(function):
+        return lambda x: np.sum(function(x * 2) * function(x))
+
+    np.testing.assert_array_equal(cb.grad(used(outer))(X), cb.grad(used(plain))(X))
+
+
+def test_what_the_function_captures_and_its_other_arguments():
+    scale = np.full(40, 0.5)
+
+    def of(x, options, w=None):
+        return np.sum(np.sin(x * scale) ** options["power"]) * (1 if w is None else np.sum(w))
+
+    saving = cb.checkpoint(of, slots=2)
+    gradient = cb.grad(lambda x, w: saving(x, {"power": 2}, w=w), argnums=(0, 1))
+    expected = cb.grad(lambda x, w: of(x, {"power": 2}, w=w), argnums=(0, 1))
+    for have, want in zip(gradient(X, W), expected(X, W), strict=True):
+        np.testing.assert_array_equal(have, want)
+    assert saving(X, {"power": 2}) == of(X, {"power": 2})  # numbers: simply the function
+    assert saving.__name__ == "of"
+
+
+REFUSED = [
+    ({}, "either slots or bytes"),
+    ({"slots": 2, "bytes": 100}, "either slots or bytes"),
+    ({"slots": 0}, "slots is a whole number from 1, got 0"),
+    ({"slots": 2.5}, "slots is a whole number from 1, got 2.5"),
+    ({"slots": True}, "slots is a whole number"),
+    ({"bytes": -1}, "bytes is a whole number from 1, got -1"),
+]
+
+
+@pytest.mark.parametrize(("policy", "message"), REFUSED, ids=lambda v: str(v)[:30])
+def test_plans_that_make_no_sense_are_refused(policy, message):
+    with pytest.raises(ScheduleError, match=message):
+        cb.checkpoint(waves, **policy)
+
+
+def test_a_budget_that_cannot_be_met_names_the_least_that_can():
+    with pytest.raises(ScheduleError, match=r"at most 100 bytes .* the least was (\d+)") as caught:
+        cb.grad(cb.checkpoint(waves, bytes=100))(X)
+    least = int(str(caught.value).split("the least was ")[1].split(",")[0])
+    saving = cb.checkpoint(waves, bytes=least)
+    np.testing.assert_array_equal(cb.grad(saving)(X), cb.grad(waves)(X))
+
+
+def test_a_branch_in_python_is_refused_with_the_way_out():
+    with pytest.raises(cb.TraceError) as caught:
+        cb.grad(cb.checkpoint(lambda x: np.sum(x) if x[0] > 0 else np.prod(x), slots=2))(X)
+    assert "checkpoint" in "\n".join(caught.value.__notes__)
