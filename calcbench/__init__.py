@@ -41,6 +41,7 @@ _EXPORTS = {
     "draw_graph": "calcbench.measure.drawing",
     "erf": "calcbench.functions",
     "erfc": "calcbench.functions",
+    "explain_directions": "calcbench.lane_choices",
     "explain_mode": "calcbench.measure.choosing",
     "forward_sweep": "calcbench.sweeps",
     "from_sympy": "calcbench.symbolic.expressions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,20 +11,67 @@ from calcbench.delegation import on_engine
 from calcbench.graph.batching import batched
 from calcbench.graph.evaluation import Plan, check_guards
 from calcbench.graph.ir import Graph
+from calcbench.graph.lifetimes import peak_bytes, value_lifetimes
+from calcbench.graph.nodes import INPUT, Row
 from calcbench.programs import Program
 
 
-# Numbers in the lanes of the largest value: where arrays are small, a call per operation costs more
-# than its numbers do; beyond this, lanes only leave the caches. Measured on NumPy with Hessians of
-# chains: 16 directions at once take a fifth of the time of 16 sweeps at 100 entries, a third at
-# 1000, and as long from 10,000 on.
-MOST_NUMBERS = 2**15
+# Bytes that the lanes of a sweep hold at once, by the lifetimes of its values. Where arrays are
+# small, a call per operation costs more than its numbers do: more lanes are better. What leaves the
+# second-level cache is read more slowly: not better for ever. Measured on NumPy, chains of ten
+# operations: 300 directions of 300 entries take 9 ms in lanes that fit and 115 ms one by one; 200
+# of 3000 entries 108 ms in lanes that fit, 146 ms one by one and 177 ms all at once.
+MOST_BYTES = 2**20
 MOST_RUNNERS = 8
 # Rows whose lanes have the bits of one direction alone: what BLAS and LAPACK do to a matrix of
 # lanes and to one vector differs in the last place.
 EXACT_ROWS = frozenset(["concatenate", "convert", "cumsum", "scatter_add", "sum"])
 
 Runner = Callable[[Sequence[Any], Sequence[np.ndarray]], list[Any]]
+
+
+class LaneChoice(NamedTuple):
+    """How many directions go through one sweep together, and why; printed, a sentence.
+
+    Attributes
+    ----------
+    directions : int
+        How many are asked for.
+    together : int
+        How many are lanes of one sweep.
+    each : int
+        Bytes that one direction holds at once in a sweep: what depends on it, counted.
+    most : int
+        Bytes that all lanes of a sweep may hold together.
+    is_exact : bool
+        Whether every lane has the bits of a sweep of its own.
+    """
+
+    directions: int
+    together: int
+    each: int
+    most: int
+    is_exact: bool
+
+    @property
+    def sweeps(self) -> int:
+        """How many sweeps follow one another."""
+        return -(-self.directions // self.together)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.together} of {self.directions} directions together, {self.sweeps} "
+            f"{'sweep' if self.sweeps == 1 else 'sweeps'}: {self._why()}"
+        )
+
+    def _why(self) -> str:
+        if not self.is_exact:
+            return (
+                "a matrix product or factorisation of several directions at once would round "
+                "differently from one by one"
+            )
+        fits = "fit in" if self.together * self.each <= self.most else "exceed even alone"
+        return f"{self.together} x {self.each} bytes held at once {fits} {self.most} bytes of cache"
 
 
 class ManySweeps:
@@ -34,14 +81,18 @@ class ManySweeps:
         self.program = program
         self.fixed = fixed
         self.is_exact = _is_exact(program.graph, program.seeds)
-        self.largest = max((int(t.size) for t in program.graph.types), default=1)
+        self.each = _bytes_of_lane(program.graph, program.seeds)
         self.runners: dict[tuple[int, str], Runner] = {}
 
-    def lanes(self, directions: int) -> int:
-        """How many directions go together: all, if they are cheap, or equal parts."""
-        most = max(MOST_NUMBERS // max(self.largest, 1), 1) if self.is_exact else 1
+    def choice(self, directions: int) -> LaneChoice:
+        """All directions together if their values fit, or equal parts of them."""
+        most = max(MOST_BYTES // max(self.each, 1), 1) if self.is_exact else 1
         parts = -(-directions // most)
-        return -(-directions // parts)
+        return LaneChoice(directions, -(-directions // parts), self.each, MOST_BYTES, self.is_exact)
+
+    def lanes(self, directions: int) -> int:
+        """How many directions go together."""
+        return self.choice(directions).together
 
     def __call__(
         self, inputs: Sequence[Any], seeds: Sequence[np.ndarray], engine: str
@@ -113,11 +164,27 @@ def _filled(seeds: np.ndarray, count: int) -> np.ndarray:
 
 def _is_exact(graph: Graph, seeds: int) -> bool:
     """Whether all rows that read what depends on a seed keep the bits of lanes."""
+    return all(map(_keeps_bits, (graph.nodes[i].row for i in _of_seeds(graph, seeds))))
+
+
+def _keeps_bits(row: Row) -> bool:
+    return (
+        row is INPUT
+        or row.scalar is not None
+        or row.name in EXACT_ROWS
+        or "structural" in row.facts
+    )
+
+
+def _bytes_of_lane(graph: Graph, seeds: int) -> int:
+    """The most bytes at once of the values that depend on a seed."""
+    return peak_bytes(value_lifetimes(graph, _of_seeds(graph, seeds)))
+
+
+def _of_seeds(graph: Graph, seeds: int) -> list[int]:
+    """The seeds, and the nodes that depend on one."""
     reached = set(graph.inputs[len(graph.inputs) - seeds :])
     for index, node in enumerate(graph.nodes):
         if not reached.isdisjoint(node.operands):
-            row = node.row
-            if row.scalar is None and row.name not in EXACT_ROWS and "structural" not in row.facts:
-                return False
             reached.add(index)
-    return True
+    return sorted(reached)

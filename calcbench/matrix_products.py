@@ -66,8 +66,9 @@ def jmp(
     Notes
     -----
     Every direction has the bits that `jvp` gives for it alone. Directions go through as lanes of
-    one sweep, as many as the caches hold, unless a matrix product or factorisation of a tangent
-    would round differently; then one sweep follows the other, and the values are computed once.
+    one sweep, as many as the caches hold (see `explain_directions`), unless a matrix product or
+    factorisation of a tangent would round differently; then one sweep follows the other, and the
+    values are computed once.
 
     Examples
     --------
@@ -77,12 +78,12 @@ def jmp(
     >>> dy
     array([3., 2.])
     """
-    args, numbers = _arguments(primals, argnums)
+    args, numbers = primal_arguments(primals, argnums)
 
     def seeds(arguments: Arguments, trace: Trace) -> list[Any]:
         return _directions(arguments, args, numbers, tangents)
 
-    _, path, found = _swept(function, _many_pushed, args, numbers, kink, engine, seeds)
+    _, path, found = swept(function, _many_pushed, args, numbers, kink, engine, seeds)
     return result_tree(path.trace, found[0]), tangent_tree(path.trace, found[1])
 
 
@@ -129,12 +130,12 @@ def mjp(
     array([[4., 0.],
            [0., 6.]])
     """
-    args, numbers = _arguments(primals, argnums)
+    args, numbers = primal_arguments(primals, argnums)
 
     def seeds(arguments: Arguments, trace: Trace) -> list[Any]:
         return _cotangents(trace, cotangents)
 
-    arguments, path, found = _swept(function, _many_pulled, args, numbers, kink, engine, seeds)
+    arguments, path, found = swept(function, _many_pulled, args, numbers, kink, engine, seeds)
     shown = 0 if argnums is None and len(args) == 1 else numbers
     return result_tree(path.trace, found[0]), argument_tree(arguments, shown, found[1])
 
@@ -179,17 +180,18 @@ def hmp(
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
-    args, numbers = _arguments(primals, argnums)
+    args, numbers = primal_arguments(primals, argnums)
 
     def seeds(arguments: Arguments, trace: Trace) -> list[Any]:
         return _directions(arguments, args, numbers, tangents)
 
-    arguments, _, found = _swept(function, _many_hessian, args, numbers, kink, engine, seeds)
+    arguments, _, found = swept(function, _many_hessian, args, numbers, kink, engine, seeds)
     shown = 0 if argnums is None and len(args) == 1 else numbers
     return argument_tree(arguments, shown, found[1])
 
 
-def _arguments(primals: Any, argnums: Argnums | None) -> tuple[tuple[Any, ...], Argnums]:
+def primal_arguments(primals: Any, argnums: Argnums | None) -> tuple[tuple[Any, ...], Argnums]:
+    """The arguments as a tuple, and which of them are differentiated: all by default."""
     args = primals if isinstance(primals, tuple) else (primals,)
     return args, tuple(range(len(args))) if argnums is None else argnums
 
@@ -206,7 +208,10 @@ def _many_hessian(graph: Graph, wrt: tuple[int, ...]) -> ManySweeps:
     return ManySweeps(hessian_product(graph, wrt), 0)
 
 
-def _swept(
+BUILDS = {"jmp": _many_pushed, "mjp": _many_pulled, "hmp": _many_hessian}
+
+
+def swept(
     function: Function,
     build: Callable[..., Any],
     args: tuple[Any, ...],
@@ -218,7 +223,7 @@ def _swept(
     """The first path whose guards hold, swept in all directions there."""
     paths = shared_paths(function, build)
 
-    def swept(attempt: Attempt) -> Any:
+    def run(attempt: Attempt) -> Any:
         inputs = [*arguments.arrays, *attempt.captured]
         return attempt.path.built(inputs, seeds(arguments, attempt.path.trace), engine)
 
@@ -229,7 +234,7 @@ def _swept(
                 "products with many directions run on numbers, and an argument is being traced; "
                 "use jvp, vjp or hvp inside another derivative, one direction at a time"
             )
-        return arguments, *taken(paths, arguments, swept)
+        return arguments, *taken(paths, arguments, run)
 
 
 # --- seeds ---------------------------------------------------------------------------------------

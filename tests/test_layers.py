@@ -51,7 +51,7 @@ forward_mode/sparsity
 lower/elementary
 lower/circles lower/powers
 lower/arena lower/branching lower/error_functions lower/contractions lower/reductions
-lower/blocked_products lower/indexing lower/access lower/limits lower/rooms
+lower/blocked_products lower/indexing lower/access lower/spans lower/limits lower/rooms
 lower/memory lower/texts lower/pulling lower/targets lower/costs
 lower/bodies lower/node_kinds lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups
@@ -86,8 +86,11 @@ lower/cuda_row_copies
 lower/cuda_program lower/cuda_point_emission lower/cuda_sweep_texts lower/cuda_sweep_rows
 lower/cuda_points lower/cuda_sweep_batch
 lower/cuda_sweeps
-lower/layout lower/shared lower/parts
+lower/calls lower/shared lower/parts
+lower/layout
 lower/drivers
+lower/loop_code
+lower/nested_loops
 lower/compiled_scans
 lower/compiled_loops
 lower/fused
@@ -134,22 +137,23 @@ compiled_graphs
 compilation
 measure/operations mixed_mode/cuts mixed_mode/parts
 measure/element_counts measure/tables
-measure/row_counts measure/interleaving measure/saving measure/loop_counts
+measure/row_counts measure/interleaving measure/saving measure/loop_counts measure/interpreted
 measure/counting
+measure/fusion
 measure/predicting measure/recording
 compositions delegation measure/execution
 sparse_jacobians many_sweeps measure/drawing
 derivatives jacobians products
 nonsmooth/cones nonsmooth/hulls nonsmooth/switches nonsmooth/scalar_subgradients
 nonsmooth/choices nonsmooth/sets matrix_products
-nonsmooth/cells
+nonsmooth/cells lane_choices
 subgradients
 nonsmooth/kink_reporting
 sweeps
 sweep_batches
-cuda_reporting measure/reporting measure/choosing
-measure/mode_pages
-measure/mode_records
+cuda_reporting measure/reporting measure/choosing measure/stages measure/preconditions
+measure/mode_pages measure/resident measure/peak_process measure/bounds measure/device_columns
+measure/mode_records measure/ways
 workbench
 growth
 verification/calls verification/directions verification/extrapolation verification/report

@@ -9,6 +9,7 @@ from calcbench import many_sweeps
 from calcbench.graph.trees import leaves_of, map_leaves
 from calcbench.many_sweeps import ManySweeps
 from calcbench.matrix_products import _many_pushed
+from calcbench.measure.timing import elapsed
 
 
 K = 3
@@ -87,7 +88,7 @@ def test_engines_keep_the_bits(engine, n):
 def test_parts_of_any_size_give_the_same_bits(function, most, monkeypatch):
     directions = np.random.default_rng(2).normal(size=(5, 3))
     expected = np.stack([cb.jvp(function, X, d)[1] for d in directions])
-    monkeypatch.setattr(many_sweeps, "MOST_NUMBERS", most)
+    monkeypatch.setattr(many_sweeps, "MOST_BYTES", 24 * most)
     fresh = lambda x: function(x)  # noqa: E731 - a function without recorded paths
     np.testing.assert_array_equal(cb.jmp(fresh, X, directions)[1], expected)
 
@@ -96,12 +97,47 @@ def test_lanes_are_taken_where_they_keep_the_bits_and_fit_the_caches():
     def program(function, n):
         return _many_pushed(cb.trace(function, np.ones(n)), (0,))
 
+    each = 2 * 8  # a number of the seed and one of the product with it
+    assert program(np.sin, 10).each == 10 * each
     assert program(np.sin, 10).lanes(8) == 8
-    assert program(np.sin, many_sweeps.MOST_NUMBERS // 3).lanes(8) == 3
-    assert program(np.sin, 2 * many_sweeps.MOST_NUMBERS).lanes(8) == 1
+    assert program(np.sin, many_sweeps.MOST_BYTES // (3 * each)).lanes(8) == 3
+    assert program(np.sin, many_sweeps.MOST_BYTES).lanes(8) == 1
     assert program(lambda x: np.eye(10) @ np.sin(x), 10).lanes(8) == 1
     assert program(lambda x: np.sin(np.eye(10) @ np.ones(10)) * x, 10).lanes(8) == 8
     assert isinstance(program(np.sin, 10), ManySweeps)
+
+
+def long(x):
+    for _ in range(10):
+        x = np.sin(x) * x + np.exp(-x * x)
+    return x
+
+
+def test_lanes_that_fit_take_less_time_than_one_by_one_and_the_same_bits(monkeypatch):
+    x, directions = np.linspace(-1, 1, 300), np.random.default_rng(3).normal(size=(60, 300))
+    seconds, found = {}, {}
+    for most in (1, many_sweeps.MOST_BYTES, 2**40):
+        monkeypatch.setattr(many_sweeps, "MOST_BYTES", most)
+        sweeps = _many_pushed(cb.trace(long, x), (0,))
+        found[sweeps.lanes(60)] = sweeps([x], [directions], "numpy")[1][0]
+        seconds[most] = min(elapsed(lambda s=sweeps: s([x], [directions], "numpy")) for _ in "abc")
+    assert list(found) == [1, 60]
+    np.testing.assert_array_equal(found[1], found[60])
+    assert seconds[1] > 3 * seconds[2**20], seconds
+
+
+def test_the_reason_for_the_lanes_has_the_counted_bytes():
+    found = cb.explain_directions(long, np.ones(300), 300)
+    assert found.together == 100
+    assert found.sweeps == 3
+    assert found.together * found.each <= found.most < 150 * found.each
+    assert str(found).startswith("100 of 300 directions together, 3 sweeps: 100 x 9600 bytes held")
+    alone = cb.explain_directions(lambda x: np.eye(3) @ x, X, 5)
+    assert (alone.together, alone.sweeps) == (1, 5)
+    assert "round differently" in str(alone)
+    assert "exceed even alone" in str(cb.explain_directions(np.sin, np.ones(10**6), 2))
+    for product, function in (("mjp", long), ("hmp", chained)):
+        assert cb.explain_directions(function, X, 4, product=product).together == 4
 
 
 def test_against_closed_forms():
@@ -142,6 +178,9 @@ def test_branches_and_integers():
         (lambda: cb.mjp(np.sin, X, (np.eye(3),)), cb.DerivativeError, "nested like"),
         (lambda: cb.hmp(np.sin, X, np.eye(3)), cb.DerivativeError, "one scalar float"),
         (lambda: cb.jmp(np.sin, np.arange(3), np.eye(3)), cb.DTypeError, "carry no tangent"),
+        (lambda: cb.explain_directions(np.sin, X, 0), cb.DerivativeError, "at least one"),
+        (lambda: cb.explain_directions(np.sin, X, 1.5), cb.DerivativeError, "whole number"),
+        (lambda: cb.explain_directions(np.sin, X, 2, product="jvp"), cb.DerivativeError, "'jvp'"),
         (lambda: cb.jmp(np.sin, X, np.eye(3), engine="warp"), cb.EngineError, "no engine"),
     ],
 )
@@ -170,7 +209,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("shape", [(300, 7), (7, 300), (1, 260)])
 def test_sums_keep_their_bits_in_lanes_whatever_the_layout(name, shape, monkeypatch):
-    monkeypatch.setattr(many_sweeps, "MOST_NUMBERS", 2**22)
+    monkeypatch.setattr(many_sweeps, "MOST_BYTES", 2**26)
     rng = np.random.default_rng(3)
     x, directions, function = rng.normal(size=shape), rng.normal(size=(K, *shape)), LAYOUTS[name]
     assert _many_pushed(cb.trace(function, x), (0,)).lanes(K) == K
