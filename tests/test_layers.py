@@ -38,7 +38,7 @@ graph/dispatch
 graph/tracing graph/explicit
 graph/serialisation graph/paths measure/fitting measure/timing measure/writing
 graph/control_functions measure/charts measure/pages
-graph/control measure/chart_pictures measure/plotting measure/mode_charts
+graph/control reverse_mode/checkpointing measure/chart_pictures measure/plotting measure/mode_charts
 forward_mode/walking
 forward_mode/smooth_rules forward_mode/radicands forward_mode/ties
 forward_mode/lane_rules
