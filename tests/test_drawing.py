@@ -163,7 +163,7 @@ def random_operands(rng, count):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_boxes_and_passing_edges_keep_their_distance(seed):
+def test_boxes_and_lanes_keep_their_distance(seed):
     rng = np.random.default_rng(seed)
     operands = random_operands(rng, int(rng.integers(1, 40)))
     widths = [float(w) for w in rng.uniform(40, 200, len(operands))]
@@ -171,20 +171,23 @@ def test_boxes_and_passing_edges_keep_their_distance(seed):
     rows = {}
     for index, width in enumerate(widths):
         rows.setdefault(found.layer[index], []).append((found.x[index], width))
-    for (operand, reader), bends in found.bends.items():
-        assert len(bends) == found.layer[reader] - found.layer[operand] - 1 >= 0
-        for rank, bend in enumerate(bends, start=found.layer[operand] + 1):
-            rows[rank].append((bend, LANE))
+    for index, lane in enumerate(found.lanes):
+        readers = [found.layer[i] for i, read in enumerate(operands) if index in read]
+        assert all(depth > found.layer[index] for depth in readers)
+        assert len(lane) == max([found.layer[index] + 1, *readers]) - found.layer[index] - 1
+        for depth, place in enumerate(lane, start=found.layer[index] + 1):
+            rows[depth].append((place, LANE))
     for row in rows.values():
         for (x0, w0), (x1, w1) in pairwise(sorted(row)):
             assert x1 - x0 >= (w0 + w1) / 2 + GAP - 1e-6
     assert min(x - w / 2 for row in rows.values() for x, w in row) >= -1e-6
-    assert set(found.bends) == {(o, i) for i, read in enumerate(operands) for o in read}
 
 
-def test_an_edge_that_skips_layers_is_straight_where_there_is_room():
+def test_a_lane_is_straight_where_there_is_room():
     operands = [[], [0], [1], [2], [0, 3]]
-    assert len(set(place_nodes(operands, [80.0] * 5).bends[0, 4])) == 1
+    (lane,) = filter(None, place_nodes(operands, [80.0] * 5).lanes)
+    assert len(lane) == 3
+    assert len(set(lane)) == 1
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -209,6 +212,18 @@ def test_the_picture_has_a_box_with_value_cotangent_and_bytes_for_every_node(by_
     assert shown["square"] == ["f64[], 8 bytes", "value 9", "cotangent 1"]
     assert shown["x"] == ["f64[3], 24 bytes", "value [1, 2, 3]"]
     assert shown["exp"] == ["f64[3], 24 bytes"]
+
+
+def test_every_edge_ends_in_a_tip_in_the_middle_above_its_reader(by_w):
+    root = ElementTree.fromstring(by_w.svg)
+    tips = [p.get("d").split()[1:3] for p in root.iter(f"{NAMESPACE}path") if "z" in p.get("d")]
+    expected = []
+    for node, group in zip(by_w.execution.graph.nodes, root.iter(f"{NAMESPACE}g"), strict=True):
+        rect = list(group.iter(f"{NAMESPACE}rect"))[-1]
+        x, y, width = (float(rect.get(k)) for k in ("x", "y", "width"))
+        expected += [(x + width / 2, y - 1)] * len(set(node.operands))
+    found = sorted((float(x), float(y)) for x, y in tips)
+    assert np.allclose(found, sorted(expected), atol=0.1)
 
 
 def test_pruned_boxes_are_dashed_and_results_have_two_frames(by_w):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from calcbench.graph.layering import Layout, place_nodes
 from calcbench.graph.markup import element, escaped, picture
@@ -69,8 +68,7 @@ def boxes_svg(boxes: Sequence[Box], title: str, note: str = "") -> str:
     bottom = max((tops[layout.layer[i]] + b.height for i, b in enumerate(boxes)), default=HEAD)
     looks = sorted({b.look for b in boxes}, key=lambda found: -found.strength)
     words = [*_header(title, note), *_legend(looks)]
-    edges = [_edge(boxes, layout, tops, o, i) for i, b in enumerate(boxes)
-             for o in dict.fromkeys(b.operands)]  # fmt: skip
+    edges = [edge for i in range(len(boxes)) for edge in _edges(boxes, layout, tops, i)]
     drawn = [_box(b, layout.x[i] + MARGIN, tops[layout.layer[i]]) for i, b in enumerate(boxes)]
     width = max(right + 2 * MARGIN, _wide(title, 9), _wide(note, 7), _legend_width(looks))
     return picture(width, bottom + MARGIN, title, [*words, *edges, *drawn])
@@ -127,22 +125,38 @@ def _box(box: Box, x: float, top: float) -> str:
     return element("g", *parts)
 
 
-def _edge(boxes: Sequence[Box], layout: Layout, tops: list[float], low: int, high: int) -> str:
-    """From an operand down to its reader, through the lanes that were kept free for it."""
-    look = min(boxes[high].look, boxes[low].look, key=lambda found: found.strength)
-    start = tops[layout.layer[low]] + boxes[low].height
-    end = tops[layout.layer[high]] - 5
-    x = layout.x[low] + MARGIN
-    points = [(x, max(start, tops[layout.layer[low] + 1] - BETWEEN))]
-    for rank, bend in enumerate(layout.bends[low, high], start=layout.layer[low] + 1):
-        points += [(bend + MARGIN, tops[rank]), (bend + MARGIN, tops[rank + 1] - BETWEEN)]
-    points.append((layout.x[high] + MARGIN, end))
-    curve = f"M {x:.1f} {start:.1f} V {points[0][1]:.1f}" + "".join(
-        f" C {x0:.1f} {(y0 + y1) / 2:.1f} {x1:.1f} {(y0 + y1) / 2:.1f} {x1:.1f} {y1:.1f}"
-        for (x0, y0), (x1, y1) in pairwise(points)
-    )
-    x, y = points[-1]
-    tip = element("path", d=f"M {x:.1f} {y + 4:.1f} l -4 -8 h 8 z", fill=look.stroke)
-    line = element("path", d=curve, fill="none", stroke=look.stroke, stroke_width=1.4,
+def _edges(boxes: Sequence[Box], layout: Layout, tops: list[float], index: int) -> Iterator[str]:
+    """From a box down its lane, and from there to all that read it; the weakest looks lie below."""
+    readers = [i for i, b in enumerate(boxes) if index in b.operands]
+    if not readers:
+        return
+    depth, x = layout.layer[index], layout.x[index] + MARGIN
+    ground = tops[depth + 1] - BETWEEN
+    points = [(x, ground)]
+    look = {i: min(boxes[i].look, boxes[index].look, key=_strength) for i in readers}
+    strongest = max(look.values(), key=_strength)
+    yield _line(f"M {x:.1f} {tops[depth] + boxes[index].height:.1f} V {ground:.1f}", strongest)
+    for rank, lane in enumerate(layout.lanes[index], start=depth + 1):
+        top, bottom = (lane + MARGIN, tops[rank]), (lane + MARGIN, tops[rank + 1] - BETWEEN)
+        yield _line(f"{_curve(points[-1], top)} V {bottom[1]:.1f}", strongest)
+        points.append(bottom)
+    for reader in sorted(readers, key=lambda i: _strength(look[i])):
+        x, y = layout.x[reader] + MARGIN, tops[layout.layer[reader]]
+        yield _line(_curve(points[layout.layer[reader] - depth - 1], (x, y - 5)), look[reader])
+        tip = f"M {x:.1f} {y - 1:.1f} l -4 -8 h 8 z"
+        yield element("path", d=tip, fill=look[reader].stroke)
+
+
+def _strength(look: Look) -> int:
+    return look.strength
+
+
+def _curve(start: tuple[float, float], end: tuple[float, float]) -> str:
+    (x0, y0), (x1, y1) = start, end
+    middle = (y0 + y1) / 2
+    return f"M {x0:.1f} {y0:.1f} C {x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {y1:.1f}"
+
+
+def _line(d: str, look: Look) -> str:
+    return element("path", d=d, fill="none", stroke=look.stroke, stroke_width=1.4,
                    stroke_dasharray=look.dashes)  # fmt: skip
-    return line + tip

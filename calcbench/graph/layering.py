@@ -1,8 +1,9 @@
 """Where the nodes of a graph go in a picture: layers by depth, few crossings, no overlaps.
 
 The method of Sugiyama, Tagawa & Toda (1981), "Methods for visual understanding of hierarchical
-system structures": an edge that skips layers gets a place in each of them; every layer is sorted by
-the mean place of the neighbours; then places move towards these means as far as there is room.
+system structures": what is read further down than in the next layer passes the layers between in a
+lane of its own; every layer is sorted by the mean place of the neighbours; then places move towards
+these means as far as there is room.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from math import inf
 
 
 SWEEPS = 8
-GAP, LANE = 26.0, 14.0  # pixels: between boxes, and the width of an edge that passes by
-Edge = tuple[int, int]
+GAP, LANE = 26.0, 14.0  # pixels: between boxes, and the width of a lane
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,14 @@ class Layout:
         The middle of each node's box.
     layer : list of int
         From 0 at the top; who reads a node is further down.
-    bends : dict of (operand, reader) to list of float
-        Where an edge passes the layers between its ends.
+    lanes : list of list of float
+        For each node the middle of its lane in the layers below, down to that above its last
+        reader; all readers are reached from there.
     """
 
     x: list[float]
     layer: list[int]
-    bends: dict[Edge, list[float]]
+    lanes: list[list[float]]
 
 
 def place_nodes(operands: Sequence[Sequence[int]], widths: Sequence[float]) -> Layout:
@@ -50,16 +51,16 @@ def place_nodes(operands: Sequence[Sequence[int]], widths: Sequence[float]) -> L
     """
     layer = _layers(operands)
     wide = dict(enumerate(widths))
-    chains = _chains(operands, layer, wide)
-    rows = _rows(layer, chains)
-    near = _neighbours(chains)
+    lanes = _lanes(operands, layer, wide)
+    rows = _rows(layer, lanes)
+    near = _neighbours(operands, layer, lanes)
     for sweep in range(SWEEPS):
         _sort_rows(rows if sweep % 2 == 0 else rows[::-1], near, rows)
     x = _spread(rows, near, wide)
-    for chain in chains.values():
-        _straighten(chain[1:-1], rows, x, wide)
-    bends = {edge: [x[i] for i in chain[1:-1]] for edge, chain in chains.items()}
-    return Layout([x[i] for i in range(len(widths))], layer, bends)
+    beside = _beside(rows)
+    for lane in lanes:
+        _straighten(lane, beside, x, wide)
+    return Layout([x[i] for i in range(len(widths))], layer, [[x[i] for i in n] for n in lanes])
 
 
 def _layers(operands: Sequence[Sequence[int]]) -> list[int]:
@@ -76,37 +77,42 @@ def _layers(operands: Sequence[Sequence[int]]) -> list[int]:
     ]
 
 
-def _chains(
+def _lanes(
     operands: Sequence[Sequence[int]], layer: list[int], wide: dict[int, float]
-) -> dict[Edge, list[int]]:
-    """Each edge as nodes of adjacent layers: its ends, and new ones between, of a lane's width."""
-    chains = {}
+) -> list[list[int]]:
+    """For each node new ones, of a lane's width, in the layers between it and its last reader."""
+    last = list(layer)
     for index, read in enumerate(operands):
-        for operand in dict.fromkeys(read):
-            between = []
-            for _ in range(layer[operand] + 1, layer[index]):
-                wide[len(wide)] = LANE
-                between.append(len(wide) - 1)
-            chains[operand, index] = [operand, *between, index]
-    return chains
+        for operand in read:
+            last[operand] = max(last[operand], layer[index])
+    lanes: list[list[int]] = []
+    for index, depth in enumerate(layer):
+        lanes.append(list(range(len(wide), len(wide) + max(last[index] - depth - 1, 0))))
+        wide |= dict.fromkeys(lanes[-1], LANE)
+    return lanes
 
 
-def _rows(layer: list[int], chains: dict[Edge, list[int]]) -> list[list[int]]:
+def _rows(layer: list[int], lanes: list[list[int]]) -> list[list[int]]:
     rows: list[list[int]] = [[] for _ in range(max(layer, default=-1) + 1)]
     for index, depth in enumerate(layer):
-        rows[depth].append(index)
-    for (operand, _), chain in chains.items():
-        for below, index in enumerate(chain[1:-1], start=1):
-            rows[layer[operand] + below].append(index)
+        for below, found in enumerate([index, *lanes[index]]):
+            rows[depth + below].append(found)
     return rows
 
 
-def _neighbours(chains: dict[Edge, list[int]]) -> dict[int, list[int]]:
+def _neighbours(
+    operands: Sequence[Sequence[int]], layer: list[int], lanes: list[list[int]]
+) -> dict[int, list[int]]:
+    """What is joined to each in the layers above and below."""
+    pairs = [pair for index, lane in enumerate(lanes) for pair in pairwise([index, *lane])]
+    for index, read in enumerate(operands):
+        for operand in dict.fromkeys(read):
+            above = [operand, *lanes[operand]][layer[index] - layer[operand] - 1]
+            pairs.append((above, index))
     near: dict[int, list[int]] = {}
-    for chain in chains.values():
-        for above, below in pairwise(chain):
-            near.setdefault(above, []).append(below)
-            near.setdefault(below, []).append(above)
+    for above, below in pairs:
+        near.setdefault(above, []).append(below)
+        near.setdefault(below, []).append(above)
     return near
 
 
@@ -147,14 +153,27 @@ def _apart(row: list[int], wishes: Sequence[float], wide: dict[int, float]) -> d
     return {i: (a + b) / 2 for i, a, b in zip(row, right, left, strict=True)}
 
 
+def _beside(rows: list[list[int]]) -> dict[int, tuple[int | None, int | None]]:
+    """Who stands to the left and to the right of each."""
+    found: dict[int, tuple[int | None, int | None]] = {}
+    for row in rows:
+        found |= zip(row, zip([None, *row[:-1]], [*row[1:], None], strict=True), strict=True)
+    return found
+
+
 def _straighten(
-    lanes: list[int], rows: list[list[int]], x: dict[int, float], wide: dict[int, float]
+    lanes: list[int],
+    beside: dict[int, tuple[int | None, int | None]],
+    x: dict[int, float],
+    wide: dict[int, float],
 ) -> None:
-    """Put the lanes of one edge one below the other, as far down as there is room in each row."""
+    """Put the pieces of one lane below each other, as far down as there is room in each row."""
     run: list[int] = []
     low, high = -inf, inf
     for lane in lanes:
-        left, right = _room(lane, rows, x, wide)
+        before, after = beside[lane]
+        left = 0.0 if before is None else x[before] + _distance(before, lane, wide)
+        right = inf if after is None else x[after] - _distance(lane, after, wide)
         if max(low, left) > min(high, right):
             _align(run, low, high, x)
             run, low, high = [], -inf, inf
@@ -166,17 +185,6 @@ def _align(run: list[int], low: float, high: float, x: dict[int, float]) -> None
     if run:
         place = min(max(_mean([x[i] for i in run]), low), high)
         x.update(dict.fromkeys(run, place))
-
-
-def _room(
-    lane: int, rows: list[list[int]], x: dict[int, float], wide: dict[int, float]
-) -> tuple[float, float]:
-    """Between which places a lane may move without coming too near to its neighbours."""
-    row = next(r for r in rows if lane in r)
-    at = row.index(lane)
-    left = x[row[at - 1]] + _distance(row[at - 1], lane, wide) if at else 0.0
-    right = x[row[at + 1]] - _distance(lane, row[at + 1], wide) if at + 1 < len(row) else inf
-    return left, right
 
 
 def _distance(first: int, second: int, wide: dict[int, float]) -> float:

@@ -15,7 +15,8 @@ body { font-family: "DejaVu Sans", Helvetica, Arial, sans-serif; color: #222222;
        max-width: 72em; padding: 0 1em; line-height: 1.45; }
 .said { font-size: 1.15em; border-left: 4px solid #0072b2; padding: 0.3em 0.8em; }
 table { border-collapse: collapse; font-size: 0.9em; margin: 0.8em 0; }
-th, td { border-bottom: 1px solid #dddddd; padding: 0.25em 0.8em; text-align: right; }
+th, td { border-bottom: 1px solid #dddddd; padding: 0.25em 0.8em; text-align: right;
+         white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 .wide { overflow-x: auto; }
 pre { background: #f6f6f6; padding: 0.8em; font-size: 0.85em; }
