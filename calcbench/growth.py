@@ -57,11 +57,48 @@ class Growth:
         return "\n".join([*aligned([heading, *rows]), *counted, *crossings(self.crossovers)])
 
     def plot(self, path: str | PathLike[str]) -> Path:
-        """Draw time and bytes against the size with matplotlib; the suffix says PNG or SVG."""
+        """Draw time and bytes against the size with matplotlib, on logarithmic axes.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in .png or .svg. The file is written beside its place and then renamed.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        PathError
+            If the path has another suffix, or its folder is not there.
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
         return write_plot(path, growth_charts(self))
 
     def report(self, path: str | PathLike[str]) -> Path:
-        """Write one HTML page, which needs no network: charts, exponents, tables, the graph."""
+        """Write one HTML page with charts, exponents, crossovers, tables, and a graph.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in .html. The file is written beside its place and then renamed.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        PathError
+            If the path has another suffix, or its folder is not there.
+
+        Notes
+        -----
+        The page needs no network, no script and no matplotlib. The graph is that
+        of the first size, with the value, the cotangent and the bytes of every node.
+        """
         title = f"Modes compared from size {self.sizes[0]} to {self.sizes[-1]}"
         return write_page(path, title, growth_parts(self))
 

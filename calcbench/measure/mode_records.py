@@ -110,11 +110,49 @@ class Comparison:
         return "\n".join([*aligned(self.table), *self.verdicts, self.recommendation])
 
     def plot(self, path: str | PathLike[str]) -> Path:
-        """Draw time and bytes of every way with matplotlib; the suffix says PNG or SVG."""
+        """Draw time and bytes of every way with matplotlib.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in .png or .svg. The file is written beside its place and then renamed.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        PathError
+            If the path has another suffix, or its folder is not there.
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
         return write_plot(path, comparison_charts(self))
 
     def report(self, path: str | PathLike[str]) -> Path:
-        """Write one HTML page, which needs no network: all that is printed, charts, the graph."""
+        """Write one HTML page with all that is printed, charts, and the graph of the function.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in .html. The file is written beside its place and then renamed.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        PathError
+            If the path has another suffix, or its folder is not there.
+
+        Notes
+        -----
+        The page needs no network, no script and no matplotlib. The graph is drawn with the
+        value, the cotangent and the bytes of every node; of a large one the most expensive nodes
+        are listed.
+        """
         title = f"Modes compared: {self.inputs} inputs, {self.outputs} outputs"
         return write_page(path, title, comparison_parts(self))
 
