@@ -5,12 +5,44 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
+
+from calcbench.graph.arraytype import GraphError
 
 
 SHORTEST = 1e-3  # seconds; shorter calls are repeated until one sample takes as long
 FEWEST, MOST = 5, 50  # rounds
+
+
+class Stages(NamedTuple):
+    """Seconds from a function to its first result.
+
+    Attributes
+    ----------
+    trace : float
+        Recording the function as a graph.
+    transform : float
+        Making the graph of the derivative; 0 where none is made before compiling.
+    compile : float
+        Making the graph ready to run: generated code compiled, or read from disk.
+    first : float
+        The first run.
+    """
+
+    trace: float
+    transform: float
+    compile: float
+    first: float
+
+    @property
+    def total(self) -> float:
+        """All stages."""
+        return sum(self)
+
+    def __str__(self) -> str:
+        return " + ".join(f"{name} {seconds(s)}" for name, s in self._asdict().items() if s)
 
 
 @dataclass(frozen=True)
@@ -25,6 +57,8 @@ class Timing:
         Median and quartiles of the calls after it.
     rounds : int
         How many samples these are of.
+    stages : Stages or None
+        What `first` is the sum of, where the steps were timed one by one.
     """
 
     first: float
@@ -32,6 +66,7 @@ class Timing:
     low: float
     high: float
     rounds: int
+    stages: Stages | None = None
 
     def __str__(self) -> str:
         shown = f"{seconds(self.median)} ({seconds(self.low)} .. {seconds(self.high)})"
@@ -72,12 +107,18 @@ def time_calls(
     -------
     dict of str to Timing
 
+    Raises
+    ------
+    GraphError
+        If the budget is no positive number.
+
     Examples
     --------
     >>> timings = time_calls({"sum": lambda: sum(range(1000))}, budget=0.01)
     >>> timings["sum"].median > 0
     True
     """
+    check_budget(budget)
     firsts = dict(firsts or {})
     firsts |= {name: elapsed(call) for name, call in calls.items() if name not in firsts}
     repeats = {name: _repeats(call) for name, call in calls.items()}
@@ -89,6 +130,16 @@ def time_calls(
         for name, call in calls.items():
             taken[name].append(elapsed(call, repeats[name]))
     return {name: _timing(firsts[name], values) for name, values in taken.items()}
+
+
+def check_budget(budget: Any) -> None:
+    """A GraphError unless this is a positive number of seconds."""
+    is_number = isinstance(budget, Real) and not isinstance(budget, bool)
+    if not is_number or not budget > 0:  # NaN is not
+        raise GraphError(
+            f"budget is a positive number of seconds for timing, got {budget!r}; every way is "
+            "taken five times at least, however small it is"
+        )
 
 
 def elapsed(call: Callable[[], Any], repeats: int = 1) -> float:
