@@ -4,6 +4,7 @@ import builtins
 import os
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -126,6 +127,30 @@ def test_a_growth_is_one_page_with_exponents_and_crossovers(grown, tmp_path):
     assert "numpy: the modes " in found.text
     assert "At size 16, for 16 inputs and 1 outputs take " in found.text
     assert found.text.count("95 %") >= 3
+
+
+def with_bytes(grown, forward, reverse):
+    """The same growth, with bytes at once as functions of the size."""
+    held = {"forward": forward, "reverse": reverse}
+    comparisons = [
+        replace(c, records=tuple(replace(r, allocated=held[r.mode](n)) for r in c.records))
+        for n, c in zip(grown.sizes, grown.comparisons, strict=True)
+    ]
+    return replace(grown, comparisons=tuple(comparisons))
+
+
+def test_memory_has_exponents_and_a_crossover_of_its_own(grown, tmp_path):
+    """Bytes 5 n and n^2 are equal at n = 5, between the sizes 4 and 16."""
+    found = with_bytes(grown, lambda n: 5 * n, lambda n: n * n)
+    text = read(found.report(tmp_path / "out.html")).text
+    for words in ("∝ size^1.00 (1.00 .. 1.00)", "∝ size^2.00 (2.00 .. 2.00)"):
+        assert words in text
+    assert "numpy: the modes hold as many bytes at size 5 " in text
+    assert "numpy: forward and reverse hold as many bytes at size 5" in text
+    flat = read(with_bytes(grown, lambda n: 80, lambda n: 80).report(tmp_path / "out.html"))
+    assert "numpy: the modes hold bytes that grow alike" in flat.text
+    none = read(with_bytes(grown, lambda n: 0, lambda n: n).report(tmp_path / "out.html"))
+    assert "no fit" in none.text
 
 
 def test_the_ratio_at_which_modes_cost_the_same_follows_from_the_counts(compared):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from calcbench.measure.charts import COLOURS, Chart, Dot, DotChart, GrowthChart, Line, Mark
-from calcbench.measure.fitting import Crossover, FitError, PowerFit, fit_power
+from calcbench.measure.fitting import Crossover, PowerFit, find_crossover, fit_power
 from calcbench.measure.timing import Timing
 
 
@@ -64,6 +64,7 @@ def growth_charts(found: Grown) -> list[Chart]:
     """Seconds and bytes at once against the size, with fitted exponents and crossovers."""
     sizes = tuple(map(float, found.sizes))
     engines = list(dict.fromkeys(engine for _, engine in found.fits))
+    fits = memory_fits(found)
     times, memory = [], []
     for mode, engine in found.fits:
         records = [way_of(c, (mode, engine)) for c in found.comparisons]
@@ -71,11 +72,13 @@ def growth_charts(found: Grown) -> list[Chart]:
         medians = tuple(r.timing.median for r in records)
         held = tuple(float(r.allocated) for r in records)
         times.append(Line(_label(mode, engine), medians, found.fits[mode, engine], *style))
-        memory.append(Line(_label(mode, engine), held, memory_fit(sizes, held), *style))
+        memory.append(Line(_label(mode, engine), held, fits[mode, engine], *style))
     first, second = "time of one derivative, 95 % intervals", "bytes at once, 95 % intervals"
+    marks = _marks(found.crossovers, "take equally long")
+    held_alike = _marks(memory_crossovers(found), "hold as many bytes")
     return [
-        GrowthChart(first, "seconds", sizes, tuple(times), _marks(found)),
-        GrowthChart(second, "bytes", sizes, tuple(memory)),
+        GrowthChart(first, "seconds", sizes, tuple(times), marks),
+        GrowthChart(second, "bytes", sizes, tuple(memory), held_alike),
     ]
 
 
@@ -84,18 +87,31 @@ def way_of(found: Compared, key: Key) -> Way:
     return next(r for r in found.records if (r.mode, r.engine) == key)
 
 
-def memory_fit(sizes: Sequence[float], held: Sequence[float]) -> PowerFit | None:
-    """The power with which memory grows; None where a run allocated nothing that was seen."""
-    try:
-        return fit_power(sizes, held)
-    except FitError:
-        return None
+def memory_fits(found: Grown) -> dict[Key, PowerFit | None]:
+    """The powers with which bytes at once grow; None where a run held none that were seen."""
+    sizes = [float(s) for s in found.sizes]
+    fits: dict[Key, PowerFit | None] = {}
+    for key in found.fits:
+        held = [float(way_of(c, key).allocated) for c in found.comparisons]
+        fits[key] = fit_power(sizes, held) if min(held) > 0 else None
+    return fits
 
 
-def _marks(found: Grown) -> tuple[Mark, ...]:
+def memory_crossovers(found: Grown) -> dict[str, Crossover | None]:
+    """Where forward and reverse mode hold as many bytes, for engines that fits tell of."""
+    fits = memory_fits(found)
+    crossovers = {}
+    for engine in found.crossovers:
+        forward, reverse = fits["forward", engine], fits["reverse", engine]
+        if forward is not None and reverse is not None:
+            crossovers[engine] = find_crossover(forward, reverse)
+    return crossovers
+
+
+def _marks(crossovers: Mapping[str, Crossover | None], alike: str) -> tuple[Mark, ...]:
     return tuple(
-        Mark(f"{engine}: forward and reverse take equally long {crossing}", crossing.size)
-        for engine, crossing in found.crossovers.items()
+        Mark(f"{engine}: forward and reverse {alike} {crossing}", crossing.size)
+        for engine, crossing in crossovers.items()
         if crossing is not None
     )
 

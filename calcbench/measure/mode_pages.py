@@ -16,7 +16,8 @@ from calcbench.measure.mode_charts import (
     Way,
     comparison_charts,
     growth_charts,
-    memory_fit,
+    memory_crossovers,
+    memory_fits,
     way_of,
 )
 from calcbench.measure.pages import bullets, heading, listing, paragraph, table, wide
@@ -88,6 +89,8 @@ def growth_parts(found: Grown) -> Iterator[str]:
     last = found.comparisons[-1]
     yield paragraph(sentence(f"at size {found.sizes[-1]}, {last.recommendation}"), "said")
     yield bullets(crossings(found.crossovers))
+    memory = memory_crossovers(found)
+    yield bullets(crossings(memory, "hold as many bytes", "hold bytes that grow alike"))
     yield heading("Time and memory")
     yield from map(chart_svg, growth_charts(found))
     yield heading("Fitted exponents with their 95 % intervals")
@@ -148,11 +151,14 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
 
 
-def crossings(crossovers: Mapping[str, Crossover | None]) -> list[str]:
-    """Where both modes take equally long, engine by engine."""
+def crossings(
+    crossovers: Mapping[str, Crossover | None],
+    equal: str = "take equally long",
+    parallel: str = "grow alike",
+) -> list[str]:
+    """Where both modes cost the same, engine by engine."""
     return [
-        f"{engine}: the modes "
-        + ("grow alike" if crossing is None else f"take equally long {crossing}")
+        f"{engine}: the modes {parallel if crossing is None else f'{equal} {crossing}'}"
         for engine, crossing in crossovers.items()
     ]
 
@@ -181,11 +187,8 @@ def crossover_ratios(found: Compared) -> list[str]:
 
 
 def _exponents(found: Grown) -> list[list[str]]:
-    sizes = [float(s) for s in found.sizes]
     rows = [["mode", "engine", "seconds", "bytes at once", "counted operations"]]
-    for mode, engine in found.fits:
-        held = [float(way_of(c, (mode, engine)).allocated) for c in found.comparisons]
-        memory = memory_fit(sizes, held)
+    for (mode, engine), memory in memory_fits(found).items():
         operations = str(found.operations[mode]) if mode in found.operations else ""
         rows.append(
             [mode, engine, str(found.fits[mode, engine]), str(memory or "no fit"), operations]
