@@ -152,6 +152,12 @@ def test_a_branch_not_taken_gets_zero_and_no_nan():
     assert np.array_equal(run.cotangents[at["x"]], [1.0, 0.25])
 
 
+def test_entries_left_out_get_zero_where_the_slope_is_infinite():
+    """The root has no slope at 0, and nothing reads that entry."""
+    run = cb.draw_graph(lambda x: np.sum(np.sqrt(x)[1:]), np.array([0.0, 4.0])).execution
+    assert np.array_equal(run.cotangents[nodes_by_row(run)["x"]], [0.0, 0.25])
+
+
 # --- places --------------------------------------------------------------------------------------
 
 

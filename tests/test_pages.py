@@ -120,6 +120,15 @@ def test_a_comparison_is_one_page_that_needs_nothing_else(compared, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out.html"]
 
 
+def test_verdicts_stand_beside_the_table(compared, tmp_path, monkeypatch):
+    """Once there, and once more in the text as it is printed."""
+    said = "a bound < 5 holds"
+    monkeypatch.setattr(type(compared), "verdicts", property(lambda _: (said,)))
+    text = read(compared.report(tmp_path / "out.html")).text
+    assert text.count(said) == 2
+    assert text.index(said) < text.index("Where the modes cost the same")
+
+
 def test_a_growth_is_one_page_with_exponents_and_crossovers(grown, tmp_path):
     found = read(grown.report(str(tmp_path / "out.html")))
     for fit in (*grown.fits.values(), *grown.operations.values()):
@@ -365,7 +374,7 @@ def test_the_page_draws_the_graph_with_values_cotangents_and_bytes(tmp_path):
 def deep(x):
     for _ in range(60):
         x = np.sin(x) * 1.01
-    return np.sum(x) * np.sum(np.exp(x) ** 3)
+    return np.sum(np.outer(x, x) @ x)
 
 
 def shown_instead(function, x, tmp_path):
@@ -379,7 +388,9 @@ def shown_instead(function, x, tmp_path):
 def test_of_a_large_graph_the_most_expensive_nodes_are_listed(tmp_path):
     text = shown_instead(deep, np.ones(3), tmp_path)
     assert re.search(r"The graph has 1\d\d nodes, more than the 80 that can be read", text)
-    assert "test_pages.py:" in text
+    table = text.split("bytes written")[1]
+    assert re.search(r"v\d+ = (\w+)", table)[1] == "matmul"
+    assert "test_pages.py:" in table
 
 
 def test_large_inputs_are_not_kept_for_a_picture(tmp_path):
@@ -395,9 +406,9 @@ def test_large_values_are_not_computed_for_a_picture(tmp_path, monkeypatch):
 
 
 def test_the_counts_keep_a_copy_of_the_point():
-    w = np.array([3.0, 4.0])
-    counts = cb.cost(lambda x: np.dot(x, w), np.ones(2))
-    w[:] = 0.0
+    x, w = np.ones(2), np.array([3.0, 4.0])
+    counts = cb.cost(lambda x: np.dot(x, w), x)
+    x[:] = w[:] = 0.0
     assert [list(v) for v in counts.point.inputs] == [[1.0, 1.0], [3.0, 4.0]]
     assert counts.point.graph is counts.function.graph
     assert cb.cost(counts.function.graph).point is None
