@@ -1,6 +1,7 @@
 """CUDA kernels as machine code for real architectures, without a device: registers and spills."""
 
 import os
+import re
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import calcbench as cb
 from calcbench.lower.compiler import EngineError
 from calcbench.lower.cuda_emission import cuda_text
+from calcbench.lower.cuda_errors import cuda_library
+from calcbench.lower.cuda_kernels import load_kernels, ptx_text, signature
 from calcbench.lower.cuda_static import CAPABILITIES, KernelRecord, kernel_records, read_log
 from calcbench.lower.cuda_words import WIDE
 
@@ -65,6 +68,23 @@ def test_standard_kernels_spill_nothing(name, capability):
         assert not record.spills, record
         assert 0 < record.registers <= 255
         assert record.size > 0
+
+
+@needs_compiler
+@pytest.mark.parametrize("capability", CAPABILITIES[1:], ids=lambda c: f"sm_{c[0]}{c[1]}")
+def test_code_for_many_capabilities_is_that_compiled_for_each_alone(capability):
+    text = cuda_text(cb.trace(lambda x: x * 2.0, np.ones(500)), WIDE)
+    (kernel,) = text.kernels
+    function = load_kernels(text.source)[kernel.name]
+    alone, _ = cuda_library().compile_ptx(function.py_func, signature(kernel), cc=capability)
+    shared = ptx_text(function, kernel, capability)
+    assert without_names(shared) == without_names(str(alone))
+    assert without_names(shared) != without_names(ptx_text(function, kernel, CAPABILITIES[0]))
+
+
+def without_names(ptx):
+    """PTX without the names that Numba gives functions: they hold a count of those compiled."""
+    return re.sub(r"\w*_ZN\w+", "name", ptx)
 
 
 @needs_compiler

@@ -7,13 +7,13 @@ import runpy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache as kept
+from functools import cache as kept, lru_cache
 from pathlib import Path
 from typing import Any
 
 from calcbench.lower import cache
 from calcbench.lower.compiler import EngineError
-from calcbench.lower.cuda_errors import cuda_library, simulated, translated
+from calcbench.lower.cuda_errors import OLDEST, cuda_library, simulated, translated
 from calcbench.lower.cuda_words import header
 from calcbench.lower.texts import library
 
@@ -118,5 +118,17 @@ def ptx_text(function: Any, kernel: Kernel, capability: tuple[int, int]) -> str:
         raise EngineError("the simulator compiles nothing: unset NUMBA_ENABLE_CUDASIM")
     with translated(f"the CUDA kernel {kernel.name!r} cannot be compiled for {capability}"):
         plain = getattr(function, "py_func", function)
-        text, _ = cuda_library().compile_ptx(plain, signature(kernel), cc=capability)
+        (text,) = _compiled(plain, kernel).get_asm_strs(cc=capability)
         return str(text)
+
+
+@lru_cache(maxsize=64)
+def _compiled(function: Any, kernel: Kernel) -> Any:
+    """The kernel as LLVM's code, from which NVVM makes that of each capability.
+
+    Numba's part of the work is the same for all of them, and takes twenty times as long as NVVM's;
+    ``compile_ptx`` does both, and keeps nothing.
+    """
+    compile_kernel = cuda_library().compiler._compile_pyfunc_with_fixup
+    library, _ = compile_kernel(function, signature(kernel), device=False, abi="numba", cc=OLDEST)
+    return library
