@@ -12,7 +12,8 @@ from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph
 from calcbench.graph.rewriting import simplify
-from calcbench.measure.predicting import predict_modes
+from calcbench.measure.mode_predictions import Modes, predict_modes
+from calcbench.mixed_mode.blocks import jacobian_by_elimination
 from calcbench.mixed_mode.parts import holds_exceptions, jacobian_by_parts
 from calcbench.programs import Program, Session, float_outputs, seeded, with_outputs
 from calcbench.reverse_mode.pullback import vjp_graph
@@ -69,9 +70,9 @@ class ReverseProgram(Program):
 class MixedProgram(Program):
     """A program without seeds: its outputs are the blocks of a Jacobian, result by result.
 
-    `plain` is the same Jacobian by sweeps, which are given what is not finite here: a product over
-    a cut can turn the zero of a branch not taken into NaN where the other factor is infinite. It is
-    None where that cannot be. Guards are checked by the product.
+    `plain` is the same Jacobian by sweeps, which are given what is not finite here: a product of
+    matrices can turn the zero of a branch not taken into NaN where the other factor is infinite.
+    It is None where that cannot be. Guards are checked by the product.
     """
 
     def __init__(self, graph: Graph, plain: Program | None) -> None:
@@ -101,13 +102,21 @@ def jacobian_program(graph: Graph, wrt: tuple[int, ...], mode: str) -> Program:
         return _swept(graph, wrt, mode)
     graph = simplify(graph)
     found = predict_modes(graph, wrt)
-    if found.cut is None or "mixed" not in (mode, found.mode):
+    if "mixed" not in found.totals or "mixed" not in (mode, found.mode):
         return _swept(graph, wrt, found.mode)
-    product = jacobian_by_parts(graph, wrt, found.cut.nodes)
+    product = _product(graph, wrt, found)
     if not holds_exceptions(graph, wrt):
         return MixedProgram(product, None)
-    unguarded, mode = replace(graph, guards=()), found._replace(cut=None).mode
+    unguarded, mode = replace(graph, guards=()), found._replace(cut=None, elimination=None).mode
     return MixedProgram(product, _swept(unguarded, wrt, mode))
+
+
+def _product(graph: Graph, wrt: tuple[int, ...], found: Modes) -> Graph:
+    """The blocks of mixed mode, over a cut or by elimination."""
+    if found.elimination is not None:
+        return jacobian_by_elimination(graph, wrt, found.elimination.order)
+    assert found.cut is not None
+    return jacobian_by_parts(graph, wrt, found.cut.nodes)
 
 
 def _swept(graph: Graph, wrt: tuple[int, ...], mode: str) -> Program:

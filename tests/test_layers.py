@@ -24,7 +24,8 @@ graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting graph/lifetimes
 graph/linearisation graph/control_bodies reverse_mode/rematerialising
 graph/control_scans graph/control_choices reverse_mode/budgets
-graph/control_loops graph/control_checkpoints
+graph/control_loops graph/control_reversals
+graph/control_checkpoints
 forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
 graph/batching
 graph/keys graph/matrix_functions graph/reductions graph/shaping
@@ -52,6 +53,7 @@ lower/elementary
 lower/circles lower/powers
 lower/arena lower/branching lower/error_functions lower/contractions lower/reductions
 lower/blocked_products lower/indexing lower/access lower/spans lower/limits lower/rooms
+lower/results_apart
 lower/memory lower/texts lower/pulling lower/targets lower/costs
 lower/bodies lower/node_kinds lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups
@@ -135,12 +137,14 @@ batches shortcuts sweep_points
 sweep_shortcuts
 compiled_graphs
 compilation
-measure/operations mixed_mode/cuts mixed_mode/parts
-measure/element_counts measure/tables
+measure/operations mixed_mode/cuts mixed_mode/parts mixed_mode/elimination
+measure/element_counts measure/tables mixed_mode/linear_graphs
 measure/row_counts measure/interleaving measure/saving measure/loop_counts measure/interpreted
 measure/counting
 measure/fusion
 measure/predicting measure/recording
+measure/mode_predictions
+mixed_mode/blocks
 compositions delegation measure/execution
 sparse_jacobians many_sweeps measure/drawing
 derivatives jacobians products

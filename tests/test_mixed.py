@@ -14,7 +14,7 @@ from calcbench import compositions
 from calcbench.graph.activity import varied
 from calcbench.graph.trees import leaves_of
 from calcbench.measure.counting import count_graph
-from calcbench.measure.predicting import predict_modes
+from calcbench.measure.mode_predictions import predict_modes
 from calcbench.mixed_mode.cuts import frontier, frontier_sizes, on_paths, orders
 from calcbench.mixed_mode.parts import jacobian_by_parts
 
@@ -363,7 +363,7 @@ def test_without_a_narrow_cut_the_better_of_the_other_modes_is_taken(function, x
 
 def test_sweeps_too_wide_for_memory_are_not_taken_at_once(monkeypatch):
     assert cb.explain_mode(waist, X).mode == "mixed"
-    monkeypatch.setattr("calcbench.measure.predicting.MOST_NUMBERS", 40)
+    monkeypatch.setattr("calcbench.measure.mode_predictions.MOST_NUMBERS", 40)
     assert cb.explain_mode(waist, X).cut is None
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph
-from calcbench.measure.predicting import Cut, Modes, Sweeps, predict_modes
+from calcbench.measure.mode_predictions import Cut, Eliminated, Modes, predict_modes
+from calcbench.measure.predicting import Sweeps
 from calcbench.measure.recording import recorded_graph
 from calcbench.programs import Argnums, float_outputs
 
@@ -27,6 +28,8 @@ class ModeChoice:
         The same for each of the m.
     cut : Cut or None
         The best cut for mixed mode, with its operations; None if no cut is narrower than n and m.
+    elimination : Eliminated or None
+        Vertex elimination for mixed mode; None unless it takes far fewer operations than all else.
     place : str
         The nodes of that cut: operation, type and source line of each.
     """
@@ -36,6 +39,7 @@ class ModeChoice:
     forward: Sweeps
     reverse: Sweeps
     cut: Cut | None = None
+    elimination: Eliminated | None = None
     place: str = ""
 
     @property
@@ -50,8 +54,8 @@ class ModeChoice:
 
     @property
     def mixed_total(self) -> int | None:
-        """Predicted operations of both parts of the cut and their product; None without a cut."""
-        return None if self.cut is None else self.cut.total
+        """Predicted operations of mixed mode, over the cut or by elimination; None without both."""
+        return self._modes.totals.get("mixed")
 
     @property
     def mode(self) -> str:
@@ -60,7 +64,7 @@ class ModeChoice:
 
     @property
     def _modes(self) -> Modes:
-        return Modes(self.n, self.m, self.forward, self.reverse, self.cut)
+        return Modes(self.n, self.m, self.forward, self.reverse, self.cut, self.elimination)
 
     def __str__(self) -> str:
         return (
@@ -71,13 +75,17 @@ class ModeChoice:
         )
 
     def _mixed(self) -> str:
+        if self.elimination is not None:
+            best = "the best" if self.elimination.is_optimal else "the best found"
+            count = len(self.elimination.order)
+            return f", elimination of {count} inner values in {best} order {self.elimination.total}"
         if self.cut is None:
             return ""
         k, reverse, forward, product = self.cut[1:]
         once, each = reverse.once + forward.once, f"({reverse.each} + {forward.each})"
         return (
             f", k = {k} reverse sweeps up to the cut at {self.place}, k forward sweeps after it "
-            f"and a product {once} + {k} * {each} + {product} = {self.mixed_total}"
+            f"and a product {once} + {k} * {each} + {product} = {self.cut.total}"
         )
 
     def _why(self) -> str:
