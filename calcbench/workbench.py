@@ -4,25 +4,53 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from calcbench.compilation import compile as compile_graph
-from calcbench.graph.arraytype import DerivativeError, DTypeError, GraphError
-from calcbench.jacobians import jacfwd, jacrev
-from calcbench.measure.mode_records import DIRECT, Comparison, ModeRecord
+from calcbench.graph.arraytype import DerivativeError, GraphError
+from calcbench.measure.bounds import (
+    Bound,
+    forward_memory,
+    forward_time,
+    reverse_memory,
+    reverse_operations,
+    reverse_time,
+)
+from calcbench.measure.device_columns import device_columns, has_device
+from calcbench.measure.fusion import FusionSaving, fusion_saving
+from calcbench.measure.mode_records import Comparison, ModeRecord
+from calcbench.measure.preconditions import checked_point, checked_value
 from calcbench.measure.reporting import Cost, cost
-from calcbench.measure.timing import Timing, elapsed, time_calls
-from calcbench.sweeps import forward_sweep, reverse_sweep
+from calcbench.measure.resident import resident_peak
+from calcbench.measure.stages import (
+    DIRECT,
+    FUNCTION,
+    Recording,
+    plan_of_sweep,
+    prepare_way,
+    record_function,
+    staged,
+)
+from calcbench.measure.timing import Stages, Timing, check_budget, time_calls
+from calcbench.measure.ways import (
+    Call,
+    Function,
+    Key,
+    check_agreement,
+    check_values,
+    one_direction,
+    ways_to,
+)
 
 
-Function = Callable[..., Any]
 MODES = ("forward", "reverse")
-ENGINES = ("numpy", "tape", "fused")
-AGREEMENT = 1e-8  # relative to the largest entry
+ENGINES = ("numpy", "tape", "fused", "cuda")
+ONE = "one direction"
 
 
 def compare_modes(
@@ -31,6 +59,7 @@ def compare_modes(
     engines: Sequence[str] = ("tape", "fused"),
     modes: Sequence[str] = MODES,
     budget: float = 2.0,
+    resident: bool = False,
 ) -> Comparison:
     """Compute the derivative by the first argument every way, check that all agree, and time them.
 
@@ -40,12 +69,17 @@ def compare_modes(
         A function of float arrays with one array as its result.
     *args : array_like
         The point; the derivative is by the first.
-    engines : sequence of {"numpy", "tape", "fused"}
-        ``tape`` brings the direct sweeps along.
+    engines : sequence of {"numpy", "tape", "fused", "cuda"}
+        ``tape`` brings the direct sweeps along. ``cuda`` adds the kernels of each mode (registers,
+        spills, bytes), which are compiled without a device; times are taken where there is one.
     modes : sequence of {"forward", "reverse"}
         Forward: one sweep an input. Reverse: one sweep an output.
     budget : float
         Seconds to spend on timing, once every way has been taken five times.
+    resident : bool
+        Whether every way is also run once in a process of its own, a few seconds each, to measure
+        its resident peak beside the predicted one. Linux alone lets a process measure that;
+        elsewhere the report says so. CUDA ways are left out.
 
     Returns
     -------
@@ -55,15 +89,30 @@ def compare_modes(
     Raises
     ------
     GraphError
-        If a mode or engine is unknown, or none is left.
+        If a mode or engine is unknown, or none is left; if the budget is no positive number; if
+        the point or the result has no entries, or the result is not one array.
+    DTypeError
+        If the point holds no floats.
     DerivativeError
-        If the function is not differentiable there, or two ways disagree: then nothing is timed.
+        If the function is not finite or not differentiable there, gives another value when it is
+        called again, or two ways disagree: then nothing is timed.
 
     Notes
     -----
-    Times are of warm calls in turns, with the first call (recording, transforming, compiling)
-    apart; bytes are what the allocator gave out in one more call, so that counting them slows no
-    other.
+    Times are of warm calls in turns. The first call is timed apart, step by step: recording,
+    transforming, compiling (or reading from disk what was compiled before) and the first run.
+
+    Three numbers say how much memory a way takes. What the allocator gave out in one more warm
+    call, so that counting it slows no other; memory kept from call to call is not in it. The
+    predicted peak, which is that of the plan of the engine. The resident peak of one run in a fresh
+    process, less what the process held before the run, inputs and compiled code among it. The last
+    two are flagged where they are more than 10 % apart for more than 1 MiB.
+
+    Of the direct sweeps on the tape it is judged whether reverse accumulation of a scalar takes at
+    most 5 times the function and memory in proportion to its operations, and forward accumulation
+    at most n sweeps and memory that does not grow with operations (Griewank & Walther 2008,
+    chapters 3 and 4). Fused loops take less than the theory of single operations says: what they
+    save is said apart.
 
     Examples
     --------
@@ -77,26 +126,25 @@ def compare_modes(
     """
     _check("mode", modes, MODES)
     _check("engine", engines, ENGINES)
-    x = _point(args)
+    check_budget(budget)
+    x = checked_point(args)
 
     def of_first(first: Any) -> Any:
         return function(first, *args[1:])
 
+    y = checked_value(of_first, x)
     counts = cost(of_first, x)
     if counts.jvp is None or counts.vjp is None:
         raise DerivativeError(f"there is nothing to differentiate: {counts.without}")
-    m = int(np.size(of_first(x)))
-    ways = _ways(of_first, x, m, engines, modes)
-    found, firsts = _called(ways)
-    _check_agreement(found)
-    alone = {e: compile_graph(of_first, engine=e) for e in engines}
-    calls = {"/".join(key): way for key, way in ways.items()}
-    calls |= {e: partial(call, x) for e, call in alone.items()}
-    timings = time_calls(calls, budget, firsts)
-    records = [
-        _record(key, way, timings["/".join(key)], x.size, m, counts) for key, way in ways.items()
-    ]
-    return Comparison(x.size, m, tuple(records), {e: timings[e] for e in engines}, counts)
+    problem = _Problem(of_first, x, y, counts, record_function(of_first, x))
+    found = _compared(problem, [e for e in engines if e != "cuda" or has_device()], modes, budget)
+    if resident:
+        measured = tuple(_measured(r, problem.recording) for r in found.records)
+        found = replace(found, records=measured)
+    if "cuda" in engines:
+        devices = tuple(device_columns(problem.recording, mode) for mode in modes)
+        found = replace(found, devices=devices)
+    return found
 
 
 def _check(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
@@ -107,98 +155,120 @@ def _check(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
         )
 
 
-def _point(args: tuple[Any, ...]) -> np.ndarray:
-    if not args:
-        raise GraphError("compare_modes takes the point to differentiate at after the function")
-    x = np.array(args[0])
-    if x.dtype.kind != "f":
-        raise DTypeError(f"the first argument carries no derivative: it is {x.dtype}; pass floats")
-    if not x.size:
-        raise GraphError(f"the first argument has no entries: its shape is {x.shape}")
-    return x
+class _Problem(NamedTuple):
+    """The function of its first argument, the point and the value there, counts and the graph."""
+
+    function: Function
+    x: np.ndarray
+    y: np.ndarray
+    counts: Cost
+    recording: Recording
 
 
-Key = tuple[str, str]
-Ways = dict[Key, Callable[[], Any]]
+def _compared(
+    problem: _Problem, engines: Sequence[str], modes: Sequence[str], budget: float
+) -> Comparison:
+    """All ways on these engines, checked, then timed."""
+    function, x, y, counts, recording = problem
+    ways = ways_to(function, x, y.size, engines, modes)
+    alone = {(FUNCTION, e): partial(compile_graph(function, engine=e), x) for e in engines}
+    made = {key: _made(recording, *key) for key in [*ways, *alone]}
+    check_agreement({key: way() for key, way in ways.items()})
+    check_values(y, {engine: call() for (_, engine), call in alone.items()})
+    extra = {(ONE, DIRECT): one_direction(function, x)} if ("forward", DIRECT) in ways else {}
+    timings = _timed(ways | alone | extra, made, budget)
+    return Comparison(
+        x.size,
+        y.size,
+        tuple(_record(key, way, timings[key], made[key], problem) for key, way in ways.items()),
+        {engine: timings[mode, engine] for mode, engine in alone},
+        counts,
+        tuple(_bounds(problem, timings, made)),
+        {mode: way.saving for (mode, _), way in made.items() if mode != FUNCTION and way.saving},
+    )
 
 
-def _ways(f: Function, x: np.ndarray, m: int, engines: Sequence[str], modes: Sequence[str]) -> Ways:
-    """The derivative, y's axes then x's, by mode and engine."""
-    makers = {"forward": jacfwd, "reverse": jacrev}
-    direct = {"forward": _by_directions, "reverse": _by_cotangents}
-    ways: Ways = {}
-    for mode in modes:
-        for engine in engines:
-            ways[mode, engine] = partial(makers[mode](f, engine=engine), x)
-            if engine == "tape":
-                ways[mode, DIRECT] = direct[mode](f, x)
-    return ways
+class _Made(NamedTuple):
+    """What is known of a way once it has been made and run step by step."""
+
+    stages: Stages
+    predicted: int
+    note: str
+    saving: FusionSaving | None
 
 
-def _by_directions(f: Function, x: np.ndarray) -> Callable[[], Any]:
-    """All directions in one forward sweep."""
-    directions = np.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
-
-    def jacobian() -> Any:
-        y, dy = forward_sweep(f, x, directions)
-        return np.moveaxis(np.asarray(dy), 0, -1).reshape(*np.shape(y), *x.shape)
-
-    return jacobian
+def _made(recording: Recording, mode: str, engine: str) -> _Made:
+    way = prepare_way(recording, mode, engine)
+    stages = staged(recording, way)
+    saving = fusion_saving(way.graph) if engine == "fused" and way.graph is not None else None
+    return _Made(stages, way.predicted, way.note, saving)
 
 
-def _by_cotangents(f: Function, x: np.ndarray) -> Callable[[], Any]:
-    """One reverse sweep an output."""
-    y = np.asarray(f(x))
-    if y.ndim == 0:
-        return lambda: reverse_sweep(f, x)[1]
-    seeds = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
-    return lambda: np.reshape([reverse_sweep(f, x, ct)[1] for ct in seeds], (*y.shape, *x.shape))
+def _timed(calls: dict[Key, Call], made: dict[Key, _Made], budget: float) -> dict[Key, Timing]:
+    """All calls in turns, with the stages of those that were made step by step."""
+    firsts = {"/".join(key): way.stages.total for key, way in made.items()}
+    found = time_calls({"/".join(key): call for key, call in calls.items()}, budget, firsts)
+    stages = {key: made[key].stages if key in made else None for key in calls}
+    return {key: replace(found["/".join(key)], stages=stages[key]) for key in calls}
 
 
-def _called(ways: Ways) -> tuple[dict[Key, Any], dict[str, float]]:
-    """What every way gives, and the seconds of that first call."""
-    found: dict[Key, Any] = {}
-    firsts: dict[str, float] = {}
-    for key, way in ways.items():
-
-        def call(key: Key = key, way: Callable[[], Any] = way) -> None:
-            found[key] = way()
-
-        firsts["/".join(key)] = elapsed(call)
-    return found, firsts
-
-
-def _check_agreement(found: dict[Key, Any]) -> None:
-    (first, expected), *others = found.items()
-    if not np.all(np.isfinite(expected)):
-        raise DerivativeError("the derivative is not finite at this point: choose another one")
-    for key, value in others:
-        size = np.max(np.abs(expected), initial=0.0)
-        if not np.allclose(value, expected, rtol=AGREEMENT, atol=AGREEMENT * size, equal_nan=True):
-            raise DerivativeError(
-                f"{' mode on '.join(key)} and {' mode on '.join(first)} disagree by "
-                f"{np.max(np.abs(value - expected)):.3g}: nothing was timed; please report this"
-            )
-
-
-def _record(
-    key: Key, way: Callable[[], Any], timing: Timing, n: int, m: int, counts: Cost
-) -> ModeRecord:
+def _record(key: Key, way: Call, timing: Timing, made: _Made, problem: _Problem) -> ModeRecord:
     mode, engine = key
-    sweeps, once = (n, counts.jvp) if mode == "forward" else (m, counts.vjp)
+    counts, recording = problem.counts, problem.recording
+    sweeps, once = (recording.n, counts.jvp) if mode == "forward" else (recording.m, counts.vjp)
     assert once is not None
-    return ModeRecord(mode, engine, sweeps, timing, sweeps * once.operations.total, _allocated(way))
+    operations = sweeps * once.operations.total
+    sizes = _allocated(way), made.predicted
+    return ModeRecord(mode, engine, sweeps, timing, operations, *sizes, None, made.note)
 
 
-def _allocated(call: Callable[[], Any]) -> int:
+def _measured(record: ModeRecord, recording: Recording) -> ModeRecord:
+    """The record with its resident peak."""
+    if record.engine == "cuda":
+        return record
+    return replace(record, resident=resident_peak(recording, record.mode, record.engine))
+
+
+def _bounds(
+    problem: _Problem, timings: Mapping[Key, Timing], made: Mapping[Key, _Made]
+) -> Iterator[Bound]:
+    """What theory says of the direct sweeps that were taken."""
+    if ("forward", DIRECT) in timings:
+        yield from _forward_bounds(problem, timings, made[FUNCTION, "tape"].predicted)
+    if ("reverse", DIRECT) in timings:
+        yield from _reverse_bounds(problem, timings)
+
+
+def _forward_bounds(problem: _Problem, timings: Mapping[Key, Timing], held: int) -> Iterator[Bound]:
+    one, all_ = timings[ONE, DIRECT].median, timings["forward", DIRECT].median
+    yield forward_time(all_, one, problem.recording.n)
+    yield forward_memory(plan_of_sweep(problem.recording, "forward").peak, held)
+
+
+def _reverse_bounds(problem: _Problem, timings: Mapping[Key, Timing]) -> Iterator[Bound]:
+    recording, counts = problem.recording, problem.counts
+    counted = reverse_operations(counts)
+    if recording.m == 1 and counted is not None:
+        yield counted
+        function = timings[FUNCTION, "tape"].median
+        yield reverse_time(timings["reverse", DIRECT].median, function)
+    held = plan_of_sweep(recording, "reverse").peak
+    yield reverse_memory(held, counts.function.operations.total, recording.n)
+
+
+def _allocated(call: Call) -> int:
     """The most bytes that a call takes at once, by the allocator."""
     gc.collect()
-    tracemalloc.start()
+    is_ours = not tracemalloc.is_tracing()
+    if is_ours:
+        tracemalloc.start()
     try:
+        tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         result = call()
         peak = tracemalloc.get_traced_memory()[1]
         del result
     finally:
-        tracemalloc.stop()
+        if is_ours:
+            tracemalloc.stop()
     return int(peak - before)

@@ -1,11 +1,20 @@
 """Modes compared: counts, agreement before time, what theory says, and bad input."""
 
+import tempfile
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import calcbench as cb
 from calcbench import workbench
-from calcbench.measure.mode_records import DIRECT
+from calcbench.lower.cuda_errors import NoToolkitError
+from calcbench.measure import bounds, device_columns, ways
+from calcbench.measure.fusion import fusion_saving
+from calcbench.measure.preconditions import checked_value
+from calcbench.measure.resident import Resident
+from calcbench.measure.stages import DIRECT, plan_of_sweep, prepare_way, record_function
 
 
 def energy(x):
@@ -45,16 +54,21 @@ def test_bytes_at_once_cover_the_result(scalar_result):
 
 def test_the_print_has_a_line_each_and_a_recommendation(scalar_result):
     lines = str(scalar_result).splitlines()
-    assert len(lines) == 1 + 6 + 2 + 1 + 1
+    times, stages = 1 + 6 + 2, 1 + 6 + 2
+    assert len(lines) == times + stages + len(scalar_result.bounds) + 1
     assert lines[-1].startswith("for 30 inputs and 1 outputs take ")
-    assert "times the function on the tape; at most 5 times its operations" in lines[-2]
+    said = "times the function on the tape; at most 5 times its operations"
+    assert sum(said in line for line in lines) == 1
 
 
 def test_a_function_of_several_outputs_has_the_jacobian_of_both_modes():
     x = np.linspace(0.2, 1.0, 6)
     found = cb.compare_modes(wide, x, engines=["tape"], budget=0.05)
     assert [r.sweeps for r in found.records] == [6, 6, 3, 3]
-    assert found.verdicts == ()
+    said = [b.claim.partition("{}")[0] for b in found.bounds]
+    assert [s.split(" of ")[0].split(" in ")[0] for s in said] == [
+        "forward accumulation", "forward accumulation", "reverse accumulation"
+    ]  # fmt: skip
 
 
 def test_many_inputs_and_one_output_are_faster_in_reverse_and_the_other_way_round():
@@ -70,28 +84,311 @@ def test_many_inputs_and_one_output_are_faster_in_reverse_and_the_other_way_roun
 
 
 def test_ways_that_disagree_are_not_timed(monkeypatch):
-    monkeypatch.setattr(workbench, "jacrev", lambda f, engine: lambda x: 1.000001 * cb.jacrev(f)(x))
+    monkeypatch.setattr(ways, "jacrev", lambda f, engine: lambda x: 1.000001 * cb.jacrev(f)(x))
     monkeypatch.setattr(workbench, "time_calls", lambda *_: pytest.fail("timed"))
     with pytest.raises(cb.DerivativeError, match="reverse mode on numpy and forward mode on numpy"):
         cb.compare_modes(energy, np.ones(3), engines=["numpy"])
 
 
+# --- the first call, step by step -----------------------------------------------------------------
+
+
+def test_the_first_call_is_the_sum_of_its_stages(scalar_result):
+    timings = [r.timing for r in scalar_result.records] + [*scalar_result.function.values()]
+    for timing in timings:
+        assert timing.first == timing.stages.total == pytest.approx(sum(timing.stages))
+        assert min(timing.stages.trace, timing.stages.compile, timing.stages.first) > 0
+    direct = next(r for r in scalar_result.records if r.engine == DIRECT)
+    assert direct.timing.stages.transform == 0
+    assert all(r.timing.stages.transform > 0 for r in scalar_result.records if r.engine != DIRECT)
+
+
+PROGRAMS = {
+    "scalar": (energy, np.linspace(0.1, 1.0, 6)),
+    "wide": (wide, np.linspace(0.1, 1.0, 6)),
+    "matrix": (lambda x: np.tanh(np.outer(x, x) @ x) * x, np.linspace(0.1, 1.0, 4)),
+    "branch": (lambda x: x * x if x[0] > 0 else -x, np.linspace(0.1, 1.0, 4)),
+    "float32": (energy, np.linspace(0.1, 1.0, 6, dtype=np.float32)),
+    "one number": (lambda t: np.sin(t) * t, np.array(0.7)),
+}
+
+
+BY_ENGINE = [(name, e) for name in PROGRAMS for e in ("numpy", "tape", DIRECT)]
+BY_ENGINE += [("scalar", "fused"), ("wide", "fused")]  # the others take seconds to compile
+
+
+@pytest.mark.parametrize(("name", "engine"), BY_ENGINE)
+def test_what_is_made_step_by_step_is_what_a_user_gets(name, engine):
+    function, x = PROGRAMS[name]
+    y = np.asarray(function(x))
+    recording = record_function(function, x)
+    engines = ["tape"] if engine == DIRECT else [engine]
+    for key, way in ways.ways_to(function, x, y.size, engines, ["forward", "reverse"]).items():
+        if key[1] == engine:
+            found = np.asarray(prepare_way(recording, *key).run())
+            expected = np.asarray(way())
+            assert found.ravel().tobytes() == as_swept(expected, y, x, key).tobytes()
+
+
+def as_swept(derivative, y, x, key):
+    """The interpreter's sweeps lie one after the other: those of forward mode are columns."""
+    if key == ("forward", "numpy"):
+        return derivative.reshape(y.size, x.size).T.ravel()
+    return derivative.ravel()
+
+
+# --- theory ---------------------------------------------------------------------------------------
+
+
+def links(depth):
+    """A chain of single numbers, which both sweeps take one by one."""
+
+    def function(x):
+        y = x[0]
+        for k in range(depth):
+            y = np.sin(y) * x[k % 2] + 1.5
+        return y
+
+    return function, np.array([0.3, 0.4])
+
+
+def test_memory_of_direct_sweeps_is_flat_forward_and_in_proportion_in_reverse():
+    depths = [50, 100, 200, 400]
+    recordings = [record_function(*links(d)) for d in depths]
+    forward = [plan_of_sweep(r, "forward").peak for r in recordings]
+    reverse = [plan_of_sweep(r, "reverse").peak for r in recordings]
+    assert len({*forward}) == 1
+    slopes = np.diff(reverse) / np.diff(depths)
+    assert slopes == pytest.approx(16 * 3)  # three operations a link: a value, a cotangent each
+
+
+def test_all_bounds_hold_for_a_long_chain_of_numbers():
+    found = cb.compare_modes(*links(200), engines=["tape"], budget=0.2)
+    counted = {b.claim: b for b in found.bounds if "took" not in b.claim}  # times are not exact
+    assert len(found.bounds) == 5
+    assert len(counted) == 3
+    assert all(b.holds for b in counted.values()), [*map(str, found.bounds)]
+
+
+def test_a_reverse_sweep_of_too_many_operations_is_flagged():
+    """The power takes one operation, its derivative with a logarithm more than five."""
+    found = cb.compare_modes(lambda x: x**x, np.array(1.5), engines=["tape"], budget=0.01)
+    counts = cb.cost(lambda x: x**x, np.array(1.5))
+    (bound,) = [b for b in found.bounds if "counted" in b.claim]
+    assert bound.found == counts.reverse_ratio > 5
+    assert "does not hold" in str(bound)
+
+
+@pytest.mark.parametrize(
+    ("bound", "holds"),
+    [
+        (bounds.reverse_time(5.0, 1.0), True),
+        (bounds.reverse_time(5.1, 1.0), False),
+        (bounds.reverse_time(float("nan"), 1.0), False),
+        (bounds.forward_time(10.0, 1.0, 10), True),
+        (bounds.forward_time(11.0, 1.0, 10), False),
+        (bounds.reverse_memory(24 * 1000 + 4096, 900, 100), True),
+        (bounds.reverse_memory(24 * 1000 + 4097, 900, 100), False),
+        (bounds.forward_memory(2 * 1000 + 4096, 1000), True),
+        (bounds.forward_memory(2 * 1000 + 4097, 1000), False),
+    ],
+)
+def test_bounds_hold_up_to_their_limit(bound, holds):
+    assert bound.holds is holds
+    assert str(bound).endswith(": holds" if holds else "does not hold")
+
+
+# --- what fusion saves ----------------------------------------------------------------------------
+
+N = 1000
+COLUMN = 8 * N
+FUSED = {
+    # function: bytes by nodes, bytes by loops, loops, values that are never written
+    "one product": (lambda x: x * x, 2 * COLUMN, 2 * COLUMN, 1, 0),
+    "three in a row": (lambda x: np.sin(np.cos(np.exp(x))), 6 * COLUMN, 2 * COLUMN, 1, 2),
+    "a sum": (lambda x: np.sum(np.sin(x)), 3 * COLUMN + 8, COLUMN + 8, 1, 1),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_bytes_saved_by_fusion_have_a_closed_form(name):
+    function, nodes, loops, count, unwritten = FUSED[name]
+    found = fusion_saving(record_function(function, np.ones(N)).graph)
+    assert (found.by_nodes, found.by_loops) == (nodes, loops)
+    assert (found.loops, found.unwritten) == (count, unwritten)
+    assert ("saves nothing" in str(found)) == (nodes == loops)
+
+
+def test_fused_results_are_explained_apart():
+    found = cb.compare_modes(
+        lambda x: np.sin(np.cos(x)), np.ones(3), engines=["fused"], modes=["forward"], budget=0.01
+    )
+    assert found.bounds == ()
+    (said,) = found.verdicts
+    assert said.startswith("fused, forward mode: 1 loop reads and writes")
+    assert found.fused["forward"].by_loops < found.fused["forward"].by_nodes
+
+
+# --- CUDA without a device ------------------------------------------------------------------------
+
+
+def test_without_a_device_there_are_columns_and_no_time(monkeypatch):
+    pytest.importorskip("numba_cuda")
+    monkeypatch.setattr(workbench, "has_device", lambda: False)
+    monkeypatch.setattr(device_columns, "has_device", lambda: False)
+    found = cb.compare_modes(energy, np.ones(4), engines=["cuda"], modes=["reverse"])
+    (columns,) = found.devices
+    report = cb.cuda_report(cb.jacrev(energy), np.ones(4), capabilities=[(9, 0)])
+    assert columns.registers == max(r.registers for r in report.records) > 0
+    assert (columns.moved, columns.spills) == (report.total, 0)
+    assert "no time was taken: no device is present" in str(found)
+    assert found.records == ()
+    assert found.function == {}
+
+
+def test_without_the_compiler_the_columns_say_so(monkeypatch):
+    def missing(*_, **__):
+        raise NoToolkitError("the cuda engine needs the package numba-cuda: install it")
+
+    monkeypatch.setattr(workbench, "has_device", lambda: False)
+    monkeypatch.setattr(device_columns, "cuda_report", missing)
+    found = cb.compare_modes(energy, np.ones(4), engines=["cuda", "numpy"], budget=0.01)
+    assert [c.kernels for c in found.devices] == [None, None]
+    assert "not compiled: the cuda engine needs the package numba-cuda" in str(found)
+    assert {r.engine for r in found.records} == {"numpy"}
+
+
+# --- memory beside the prediction -----------------------------------------------------------------
+
+
+def with_resident(found, resident):
+    records = tuple(replace(r, predicted=10_000_000, resident=resident) for r in found.records)
+    return replace(found, records=records)
+
+
+def test_memory_off_the_prediction_is_flagged(scalar_result):
+    off = with_resident(scalar_result, Resident(12_000_000))
+    assert str(off).count("1.200 (!)") == 6
+    assert sum("more than 10 % off the predicted 10000000" in v for v in off.verdicts) == 6
+    right = with_resident(scalar_result, Resident(10_100_000))
+    assert "(!)" not in str(right)
+    assert right.verdicts == scalar_result.verdicts
+
+
+def test_memory_that_was_not_measured_says_why(scalar_result):
+    text = str(with_resident(scalar_result, Resident(None, reason="no answer within 2 seconds")))
+    assert text.count("the resident peak was not measured: no answer within 2 seconds") == 6
+
+
+def test_the_resident_peak_of_a_way_stands_beside_its_prediction():
+    x = np.linspace(0.0, 1.0, 300_000)
+    found = cb.compare_modes(
+        energy, x, engines=["numpy"], modes=["reverse"], budget=0.01, resident=True
+    )
+    (record,) = found.records
+    assert record.is_as_predicted, record
+    head, row, *_ = found.table
+    assert dict(zip(head, row, strict=True))["resident"] == str(record.resident.measured)
+
+
+def test_counting_bytes_leaves_the_tracing_of_others_on():
+    tracemalloc.start()
+    try:
+        assert workbench._allocated(lambda: np.ones(1000)) >= 8000
+        assert tracemalloc.is_tracing()
+    finally:
+        tracemalloc.stop()
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+def counting():
+    calls = iter(range(1000))
+    return lambda x: np.sum(x) * next(calls)
+
+
+def growing():
+    calls = iter(range(1, 1000))
+    return lambda x: x[: next(calls)] * 2
+
+
+def alternating():
+    """The same twice when called, another value when it is recorded."""
+    calls = iter([1.0, 1.0, *[2.0] * 100])
+    return lambda x: np.sum(x) * next(calls)
+
+
+def compared(function, *args, **options):
+    return lambda: cb.compare_modes(function, *args, **{"engines": ["numpy"], **options})
+
+
+THREE = np.ones(3)
 REFUSED = {
-    "unknown engine": (lambda: cb.compare_modes(energy, np.ones(3), engines=["gpu"]), "gpu"),
-    "no engine": (lambda: cb.compare_modes(energy, np.ones(3), engines=[]), "got none"),
-    "unknown mode": (lambda: cb.compare_modes(energy, np.ones(3), modes=["both"]), "both"),
-    "no point": (lambda: cb.compare_modes(energy), "the point"),
-    "integers": (lambda: cb.compare_modes(energy, np.arange(3)), "pass floats"),
-    "no entries": (lambda: cb.compare_modes(energy, np.ones(0)), "no entries"),
-    "not finite": (
-        lambda: cb.compare_modes(lambda x: np.sum(x * np.inf), np.ones(2), engines=["numpy"]),
-        "not finite",
+    "unknown engine": (compared(energy, THREE, engines=["gpu"]), "gpu"),
+    "no engine": (compared(energy, THREE, engines=[]), "got none"),
+    "unknown mode": (compared(energy, THREE, modes=["both"]), "both"),
+    "no point": (compared(energy), "the point"),
+    "integers": (compared(energy, np.arange(3)), "pass floats"),
+    "no entries": (compared(energy, np.ones(0)), "no entries"),
+    "no entries in the result": (compared(lambda x: x[:0] * 2, THREE), r"result has no entries"),
+    "not finite": (compared(lambda x: np.sum(x * np.inf), THREE), "not finite"),
+    "infinite function": (compared(lambda x: 1 / (x - 1), np.array([2.0, 1.0])), r"1 of 2.*\(1,\)"),
+    "nan function": (compared(lambda x: np.log(x), np.array([-1.0, 1.0])), "value is not finite"),
+    "nan point": (compared(energy, np.array([1.0, np.nan])), "the point is not finite"),
+    "infinite slope": (
+        compared(lambda x: np.sum(np.sqrt(x)), np.zeros(2)),
+        "derivative is not fin",
+    ),
+    "random numbers": (
+        compared(lambda x: np.sum(x * np.random.default_rng().normal(size=3)), THREE),
+        "not deterministic",
+    ),
+    "random shapes": (
+        compared(growing(), THREE),
+        r"not deterministic.*shapes \(1,\) and \(2,\)",
+    ),
+    "a count of calls": (compared(counting(), THREE), "not deterministic"),
+    "state that calls do not show": (compared(alternating(), THREE), "disagree.*keeps state"),
+    "two results": (compared(lambda x: (x, x), THREE), "a tuple of 2"),
+    "whole numbers as result": (
+        compared(lambda x: np.argmax(x), THREE),
+        "nothing to differentiate",
+    ),
+    "budget of nothing": (compared(energy, THREE, budget=0), "positive number of seconds"),
+    "negative budget": (compared(energy, THREE, budget=-1.0), "got -1.0"),
+    "budget nan": (compared(energy, THREE, budget=float("nan")), "got nan"),
+    "budget in words": (compared(energy, THREE, budget="long"), "got 'long'"),
+    "budget true": (compared(energy, THREE, budget=True), "got True"),
+    "sweep budget": (
+        lambda: cb.sweep(lambda n: (energy, np.ones(n)), [1, 2, 3], budget=float("nan")),
+        "got nan",
     ),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_input_is_refused(name):
+def test_bad_input_is_refused(name, monkeypatch):
     call, message = REFUSED[name]
-    with pytest.raises(cb.CalcbenchError, match=message):
+    monkeypatch.setattr(workbench, "time_calls", lambda *_: pytest.fail("timed"))
+    with np.errstate(all="ignore"), pytest.raises(cb.CalcbenchError, match=message):
         call()
+
+
+def test_noise_of_rounding_is_no_randomness():
+    signs = iter([1.0, 1.0 + 4e-16] * 50)
+    assert checked_value(lambda x: x * next(signs), THREE).shape == (3,)
+
+
+def test_ctrl_c_in_a_sweep_leaves_nothing_behind(tmp_path, monkeypatch):
+    def family(n):
+        if n == 3:
+            raise KeyboardInterrupt
+        return energy, np.ones(n)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        cb.sweep(family, [1, 2, 3, 4], engines=["numpy"], budget=0.001)
+    assert not list(tmp_path.iterdir())
+    assert not tracemalloc.is_tracing()

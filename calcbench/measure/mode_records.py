@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
+from calcbench.measure.bounds import Bound
+from calcbench.measure.device_columns import HEADING, DeviceColumns
+from calcbench.measure.fusion import FusionSaving
 from calcbench.measure.mode_charts import comparison_charts
 from calcbench.measure.mode_pages import comparison_parts
 from calcbench.measure.pages import write_page
 from calcbench.measure.plotting import write_plot
-from calcbench.measure.reporting import REVERSE_BOUND, Cost
+from calcbench.measure.reporting import Cost
+from calcbench.measure.resident import Resident
+from calcbench.measure.stages import FUNCTION
 from calcbench.measure.tables import aligned
 from calcbench.measure.timing import Timing, seconds
-
-
-DIRECT = "direct sweep"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class ModeRecord:
         Counted: sweeps times those of one jvp or vjp.
     allocated : int
         Most bytes that one warm call took at once, by the allocator.
+    predicted : int
+        Most bytes that one run takes at once beside its inputs, by the plan of its engine.
+    resident : Resident or None
+        The same, measured in a fresh process, if that was asked for.
+    note : str
+        What the prediction leaves out, or how the sweep is run.
     """
 
     mode: str
@@ -43,6 +52,17 @@ class ModeRecord:
     timing: Timing
     operations: int
     allocated: int
+    predicted: int = 0
+    resident: Resident | None = None
+    note: str = ""
+
+    @property
+    def is_as_predicted(self) -> bool | None:
+        """Whether the measured peak is within 10 % of the predicted one.
+
+        None if it was not measured, or both are less than 1 MiB.
+        """
+        return None if self.resident is None else self.resident.agrees_with(self.predicted)
 
 
 @dataclass(frozen=True)
@@ -59,6 +79,12 @@ class Comparison:
         The function alone, by engine.
     counts : Cost
         Operations and bytes, counted.
+    bounds : tuple of Bound
+        What theory says of the direct sweeps on the tape, and the numbers here.
+    fused : dict of str to FusionSaving
+        By mode, what fusing saved.
+    devices : tuple of DeviceColumns
+        The CUDA kernels of each mode, if they were asked for.
     """
 
     inputs: int
@@ -66,6 +92,9 @@ class Comparison:
     records: tuple[ModeRecord, ...]
     function: dict[str, Timing]
     counts: Cost
+    bounds: tuple[Bound, ...] = ()
+    fused: Mapping[str, FusionSaving] = field(default_factory=dict)
+    devices: tuple[DeviceColumns, ...] = ()
 
     @property
     def fastest(self) -> ModeRecord:
@@ -74,18 +103,15 @@ class Comparison:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """What theory says of the direct sweeps, and whether the measurement agrees."""
-        if self.outputs != 1 or "tape" not in self.function:
-            return ()
-        return tuple(
-            _bound(r, self.function["tape"])
-            for r in self.records
-            if (r.mode, r.engine) == ("reverse", DIRECT)
-        )
+        """Whether theory holds here, what fusion saved, and where memory is not as predicted."""
+        fused = [f"fused, {mode} mode: {saving}" for mode, saving in self.fused.items()]
+        return (*map(str, self.bounds), *fused, *filter(None, map(_memory, self.records)))
 
     @property
     def recommendation(self) -> str:
         """Which way to take here, and by how much."""
+        if not self.records:
+            return "nothing was timed, so nothing is recommended"
         best = self.fastest
         others = [r for r in self.records if r.mode != best.mode]
         if not others:
@@ -102,12 +128,30 @@ class Comparison:
     def table(self) -> list[list[str]]:
         """What was measured, a row for each way; the first row is the head."""
         heading = ["mode", "engine", "sweeps", "median", "quartiles", "first call", "operations"]
+        resident = any(r.resident for r in self.records)
+        sizes = ["bytes at once", "predicted", *(["resident", "ratio"] if resident else [])]
         rows = [_row(r) for r in self.records]
         rows += [_function_row(e, t, self.counts) for e, t in self.function.items()]
-        return [[*heading, "bytes at once"], *rows]
+        columns = len(heading) + len(sizes)
+        return [[*heading, *sizes], *[[*r, *[""] * (columns - len(r))] for r in rows]]
+
+    @property
+    def stages(self) -> list[list[str]]:
+        """The seconds of each step up to the first result; the first row is the head."""
+        ways = [(r.mode, r.engine, r.timing) for r in self.records]
+        ways += [(FUNCTION, engine, timing) for engine, timing in self.function.items()]
+        rows = [[mode, engine, *map(_step, t.stages)] for mode, engine, t in ways if t.stages]
+        return [["first call", "engine", "trace", "transform", "compile", "first run"], *rows]
+
+    @property
+    def device_table(self) -> list[list[str]]:
+        """The CUDA kernels, a row for each mode; the first row is the head."""
+        return [HEADING, *[columns.row for columns in self.devices]]
 
     def __str__(self) -> str:
-        return "\n".join([*aligned(self.table), *self.verdicts, self.recommendation])
+        more = [self.stages, *([self.device_table] if self.devices else [])]
+        tables = [line for table in (self.table, *more) for line in aligned(table)]
+        return "\n".join([*tables, *self.verdicts, self.recommendation])
 
     def plot(self, path: str | PathLike[str]) -> Path:
         """Draw time and bytes of every way with matplotlib.
@@ -159,22 +203,46 @@ class Comparison:
 
 def _row(r: ModeRecord) -> list[str]:
     times = [seconds(r.timing.median), _quartiles(r.timing), seconds(r.timing.first)]
-    return [r.mode, r.engine, str(r.sweeps), *times, str(r.operations), str(r.allocated)]
+    sizes = [str(r.operations), str(r.allocated), str(r.predicted)]
+    return [r.mode, r.engine, str(r.sweeps), *times, *sizes, *_residents(r)]
+
+
+def _residents(r: ModeRecord) -> list[str]:
+    """Measured bytes, and how many there are for each predicted one."""
+    if r.resident is None:
+        return []
+    if r.resident.measured is None:
+        return ["not measured", ""]
+    if r.is_as_predicted is None:
+        return [str(r.resident.measured), ""]
+    flag = "" if r.is_as_predicted else " (!)"
+    return [str(r.resident.measured), f"{r.resident.ratio(r.predicted) or 0.0:.3f}{flag}"]
+
+
+def _memory(r: ModeRecord) -> str:
+    """A sentence on memory that was not measured, or is not as predicted."""
+    if r.resident is None or r.is_as_predicted:
+        return ""
+    way = f"{r.mode} mode, {r.engine}"
+    if r.resident.measured is None:
+        return f"{way}: the resident peak was {r.resident}"
+    if r.is_as_predicted is None:
+        return ""
+    left_out = f", which is {r.note}" if r.note.startswith("without") else ""
+    return (
+        f"{way}: the resident peak, {r.resident.measured} bytes, is more than 10 % off the "
+        f"predicted {r.predicted}{left_out}"
+    )
 
 
 def _function_row(engine: str, t: Timing, counts: Cost) -> list[str]:
     times = [seconds(t.median), _quartiles(t), seconds(t.first)]
-    return ["function", engine, "", *times, str(counts.function.operations.total), ""]
+    return [FUNCTION, engine, "", *times, str(counts.function.operations.total)]
+
+
+def _step(taken: float) -> str:
+    return seconds(taken) if taken else ""
 
 
 def _quartiles(t: Timing) -> str:
     return f"{seconds(t.low)} .. {seconds(t.high)}"
-
-
-def _bound(r: ModeRecord, function: Timing) -> str:
-    ratio = r.timing.median / function.median
-    verdict = "holds" if ratio <= REVERSE_BOUND else "does not hold"
-    return (
-        f"reverse accumulation took {ratio:.2g} times the function on the tape; at most "
-        f"{REVERSE_BOUND} times its operations: {verdict}"
-    )

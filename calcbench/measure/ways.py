@@ -1,0 +1,97 @@
+"""The ways to a derivative as a user would call them, and the check that they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from calcbench.graph.arraytype import DerivativeError
+from calcbench.jacobians import jacfwd, jacrev
+from calcbench.measure.stages import DIRECT
+from calcbench.sweeps import forward_sweep, reverse_sweep
+
+
+Function = Callable[..., Any]
+Key = tuple[str, str]
+Call = Callable[[], Any]
+AGREEMENT = 1e-8  # relative to the largest entry
+ROUNDING = 1e3  # units in the last place; more than the above for float32 alone
+
+
+def ways_to(
+    function: Function, x: np.ndarray, m: int, engines: Sequence[str], modes: Sequence[str]
+) -> dict[Key, Call]:
+    """The derivative, y's axes then x's, by mode and engine; the tape brings direct sweeps along.
+
+    `m` is how many entries the result has.
+    """
+    makers = {"forward": jacfwd, "reverse": jacrev}
+    direct = {"forward": by_directions, "reverse": by_cotangents}
+    ways: dict[Key, Call] = {}
+    for mode in modes:
+        for engine in engines:
+            ways[mode, engine] = partial(makers[mode](function, engine=engine), x)
+            if engine == "tape":
+                ways[mode, DIRECT] = direct[mode](function, x)
+    return ways
+
+
+def by_directions(function: Function, x: np.ndarray) -> Call:
+    """All directions in one forward sweep."""
+    directions = np.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
+
+    def jacobian() -> Any:
+        y, dy = forward_sweep(function, x, directions)
+        return np.moveaxis(np.asarray(dy), 0, -1).reshape((*np.shape(y), *x.shape))
+
+    return jacobian
+
+
+def one_direction(function: Function, x: np.ndarray) -> Call:
+    """A forward sweep in the first direction alone."""
+    direction = np.zeros((1, *x.shape), x.dtype)
+    direction.reshape(-1)[0] = 1
+    return partial(forward_sweep, function, x, direction)
+
+
+def by_cotangents(function: Function, x: np.ndarray) -> Call:
+    """One reverse sweep an output."""
+    y = np.asarray(function(x))
+    if y.ndim == 0:
+        return lambda: reverse_sweep(function, x)[1]
+    seeds = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
+    rows = partial(map, lambda ct: reverse_sweep(function, x, ct)[1])
+    return lambda: np.reshape(list(rows(seeds)), (*y.shape, *x.shape))
+
+
+def check_agreement(found: Mapping[Key, Any]) -> None:
+    """A DerivativeError unless all ways lead to the same finite derivative."""
+    if not found:
+        return
+    (first, expected), *others = found.items()
+    if not np.all(np.isfinite(expected)):
+        raise DerivativeError("the derivative is not finite at this point: choose another one")
+    for key, value in others:
+        _check_pair(" mode on ".join(key), " mode on ".join(first), value, expected)
+
+
+def check_values(y: np.ndarray, found: Mapping[str, Any]) -> None:
+    """A DerivativeError unless the function has its own value on every engine.
+
+    A recording of a function that keeps state may differ from what its calls return.
+    """
+    for engine, value in found.items():
+        _check_pair(f"the function on {engine}", "the function called", value, y)
+
+
+def _check_pair(one: str, other: str, value: Any, expected: Any) -> None:
+    size = np.max(np.abs(expected), initial=0.0)
+    near = max(AGREEMENT, ROUNDING * float(np.finfo(np.asarray(expected).dtype).eps))
+    if not np.allclose(value, expected, rtol=near, atol=near * size, equal_nan=True):
+        raise DerivativeError(
+            f"{one} and {other} disagree by {np.max(np.abs(value - expected)):.3g}: nothing was "
+            "timed; please report this, unless the function keeps state"
+        )
