@@ -238,9 +238,16 @@ def shared_runs(graph: Graph, instead: Mapping[int, tuple[int, int]]) -> Graph:
 
 
 def _following(graph: Graph, better: Mapping[int, int]) -> list[int]:
-    """The nodes that outputs and guards need, each after what it reads or is replaced by."""
+    """The needed nodes in their order, but each after what it reads or is replaced by."""
+    ends = [*graph.outputs, *(g.node for g in graph.guards)]
+    needed = _in_order(graph, better, ends)
+    return _in_order(graph, better, sorted(needed))
+
+
+def _in_order(graph: Graph, better: Mapping[int, int], roots: Sequence[int]) -> list[int]:
+    """What the roots need and they themselves, one root after the other."""
     order: list[int] = []
-    pending = [(i, False) for i in (*graph.outputs, *(g.node for g in graph.guards))]
+    pending = [(i, False) for i in reversed(roots)]
     seen: set[int] = set()
     while pending:
         index, is_ready = pending.pop()
@@ -250,5 +257,5 @@ def _following(graph: Graph, better: Mapping[int, int]) -> list[int]:
             seen.add(index)
             pending.append((index, True))
             below = (better[index],) if index in better else graph.nodes[index].operands
-            pending += [(i, False) for i in below]
+            pending += [(i, False) for i in sorted(below, reverse=True)]
     return order

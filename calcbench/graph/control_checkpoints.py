@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.control_bodies import (
     Body,
     check_operands,
+    compute_instead,
     control,
     pack,
     pack_arrays,
@@ -20,16 +22,21 @@ from calcbench.graph.control_bodies import (
     unpack,
     with_outputs,
 )
+from calcbench.graph.control_reversals import saving_scan
+from calcbench.graph.control_scans import Loop, scan_row
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph
+from calcbench.graph.lifetimes import byte_size
 from calcbench.graph.lifting import Value
 from calcbench.graph.nodes import Node
 from calcbench.graph.rewriting import simplify
 from calcbench.graph.structural import reshape, slice_
-from calcbench.reverse_mode.budgets import within
+from calcbench.reverse_mode.budgets import held_bytes, within
 from calcbench.reverse_mode.rematerialising import binomially
 
 
+# Parts of a budget that a scan's stored states take; as many again are computed at a time.
+SHARES = (0.5, 0.45, 0.4, 0.3, 0.2, 0.1, 0)
 Transform = Callable[[Graph, Sequence[int]], Graph]
 
 
@@ -45,12 +52,22 @@ class Region(NamedTuple):
     limit: int
     slots: int
 
-    def saved(self, pulled: Graph) -> Graph:
-        """A vjp graph of the body that keeps no more than it may."""
-        count = len(self.keep)
-        if self.limit:
-            return within(pulled, count, self.limit)
-        return binomially(pulled, count, self.slots)
+    def pulled(self, pull: Transform, wrt: Sequence[int]) -> Graph:
+        """The vjp graph of the body, which keeps no more than it may."""
+        graph, count = with_outputs(self.body.graph, self.keep), len(self.keep)
+        scans = long_scans(graph)
+        if not self.limit:
+            found = pull(with_slots(graph, dict.fromkeys(scans, self.slots)), wrt)
+            return found if scans else binomially(found, count, self.slots)
+        for share in SHARES if scans else SHARES[-1:]:
+            slots = {
+                i: max(int(share * self.limit / (len(scans) * n)), 1) for i, n in scans.items()
+            }
+            found = pull(with_slots(graph, slots), wrt)
+            again = max(((slots[i] + 1) * n for i, n in scans.items()), default=0)
+            if held_bytes(found) + again <= self.limit:
+                break
+        return within(found, count, self.limit)
 
     def kept(self) -> list[ArrayType]:
         """The types of what is laid end to end."""
@@ -93,11 +110,36 @@ def _pull_region(
     """The pulled body, written out: what it computes again is in epochs of its own."""
     region = Region(**params)
     wrt = [p for p, flag in enumerate(active) if flag]
-    pulled = region.saved(pull(with_outputs(region.body.graph, region.keep), wrt))
+    pulled = region.pulled(pull, wrt)
     given = [*operands, *unpack(arrived, region.kept())]
     ids = _written_apart(pulled, z.builder, [v.id for v in given])
-    shares = iter([Value(z.builder, ids[i]) for i in pulled.outputs[len(region.keep) :]])
+    results = [Value(z.builder, ids[i]) for i in pulled.outputs]
+    compute_instead(z, results[: len(region.keep)], results[-1])
+    shares = iter(results[len(region.keep) :])
     return [next(shares) if flag else None for flag in active]
+
+
+def long_scans(graph: Graph) -> dict[int, int]:
+    """The scans of more than one step, with the bytes of one state."""
+    loops = {i: Loop(**dict(n.params)) for i, n in enumerate(graph.nodes) if n.row is scan_row}  # type: ignore[arg-type]
+    return {
+        i: sum(byte_size(t) for t in loop.body.inputs[: loop.carries])
+        for i, loop in loops.items()
+        if loop.length > 1
+    }
+
+
+def with_slots(graph: Graph, slots: Mapping[int, int]) -> Graph:
+    """The graph whose scans (nodes) store so many states for their reverse derivatives."""
+    if not slots:
+        return graph
+
+    def moved(index: int, node: Node) -> Node:
+        if index not in slots:
+            return node
+        return Node(saving_scan, node.operands, (*node.params, ("slots", slots[index])), node.epoch)
+
+    return replace(graph, nodes=tuple([moved(i, n) for i, n in enumerate(graph.nodes)]))
 
 
 def _written_apart(graph: Graph, builder: Builder, inputs: Sequence[int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from calcbench.graph.control_bodies import (
 from calcbench.graph.elementwise import add
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph
+from calcbench.graph.primitive import Primitive
 from calcbench.graph.structural import full, zeros
 
 
@@ -79,8 +80,18 @@ def _scan_type(*operands: ArrayType, **params: Any) -> ArrayType:
 
 
 def _scan(*operands: Any, **params: Any) -> Any:
-    """The loop itself: the NumPy calls of the body, once a step."""
     loop = Loop(**params)
+    found = run_scan(loop, operands)
+    return np.concatenate([np.ravel(found[k]) for k in loop.keep])
+
+
+def run_scan(
+    loop: Loop, operands: Sequence[Any], into: Mapping[int, Any] | None = None
+) -> dict[int, Any]:
+    """What the loop keeps: the NumPy calls of the body, once a step.
+
+    Stacks are written `into` arrays, where these are given.
+    """
     count = loop.carries
     plan = loop.body.plan(loop.first_constant)
     values = plan.start([np.asarray(v)[()] for v in operands[loop.first_constant :]])
@@ -88,12 +99,13 @@ def _scan(*operands: Any, **params: Any) -> Any:
     across = operands[count : loop.first_constant]
     types = loop.results()
     stacks = {k: np.empty(types[k].shape, types[k].dtype) for k in loop.keep if k >= count}
+    stacks |= into or {}
     for step in range(loop.length)[:: -1 if loop.reverse else 1]:
         results = plan.finish(values, [*carry, *[v[step] for v in across]])
         carry = list(results[:count])
         for k, stack in stacks.items():
             stack[step] = results[k]
-    return np.concatenate([np.ravel(stacks[k] if k >= count else carry[k]) for k in loop.keep])
+    return {k: stacks[k] if k >= count else carry[k] for k in loop.keep}
 
 
 class Operands(NamedTuple):
@@ -110,29 +122,65 @@ class Operands(NamedTuple):
         return Operands(operands[:count], operands[count:first], operands[first:])
 
 
+class Reduced(NamedTuple):
+    """A loop without the carries and operands on which nothing wanted depends.
+
+    Attributes
+    ----------
+    loop : Loop
+    inputs : list of int
+        Which of the operands it takes, in its order.
+    place : dict
+        Where among its results those of the whole loop are.
+    """
+
+    loop: Loop
+    inputs: list[int]
+    place: dict[int, int]
+
+    @staticmethod
+    def of(
+        graph: Graph, carries: int, scanned: int, wanted: Iterable[int], length: int, reverse: bool
+    ) -> Reduced:
+        """The loop around `graph` for the `wanted` results; it keeps nothing yet."""
+        chosen = list(wanted)
+        live = live_carries(graph, carries, chosen)
+        outputs = [*live, *[k for k in chosen if k >= carries]]
+        reads = is_read(graph, outputs)
+        inputs = [*live, *[p for p, read in enumerate(reads) if read and p >= carries]]
+        loop = Loop(
+            Body(rewired(graph, inputs, outputs)),
+            carries=len(live),
+            keep=(),
+            length=length,
+            reverse=reverse,
+            scanned=sum(carries <= p < carries + scanned for p in inputs),
+        )
+        return Reduced(loop, inputs, {k: rank for rank, k in enumerate(outputs)})
+
+
 def add_scan(
-    graph: Graph, given: Operands, wanted: Iterable[int], length: int, reverse: bool
+    graph: Graph,
+    given: Operands,
+    wanted: Iterable[int],
+    length: int,
+    reverse: bool,
+    row: Primitive | None = None,
+    **further: Hashable,
 ) -> list[Any]:
-    """The `wanted` results of a scan, without carries and operands on which none depends."""
-    chosen, count = list(wanted), len(given.carry)
-    live = live_carries(graph, count, chosen)
-    outputs = [*live, *[k for k in chosen if k >= count]]
-    reads = is_read(graph, outputs)
-    inputs = [*live, *[p for p, read in enumerate(reads) if read and p >= count]]
+    """The `wanted` results of a scan, or of another `row` with `further` params.
+
+    The scan is without carries and operands on which none of them depends.
+    """
+    chosen = list(wanted)
+    parts = len(given.carry), len(given.scanned)
+    loop, inputs, place = Reduced.of(graph, *parts, chosen, length, reverse)
     operands = [*given.carry, *given.scanned, *given.constants]
-    loop = Loop(
-        Body(rewired(graph, inputs, outputs)),
-        carries=len(live),
-        keep=(),
-        length=length,
-        reverse=reverse,
-        scanned=sum(count <= p < count + len(given.scanned) for p in inputs),
-    )
-    types, place = loop.results(), {k: rank for rank, k in enumerate(outputs)}
+    types = loop.results()
     pairs = [(place[k], types[place[k]]) for k in chosen]
-    params = loop._asdict()
+    params = loop._asdict() | further
     del params["keep"]
-    return spread(scan_row, [operands[p] for p in inputs], pairs, **params)
+    return spread(row or scan_row, [operands[p] for p in inputs], pairs, **params)
 
 
 # --- forward: a scan of the pushed body --------------------------------------------------------
@@ -141,8 +189,21 @@ def add_scan(
 def _push_scan(
     z: Any, operands: Sequence[Any], tangents: Sequence[Any], push: Transform, **params: Any
 ) -> Any:
-    """One scan carries values and tangents; only the carries that can have tangents get them."""
-    loop = Loop(**params)
+    return push_scan(z, operands, tangents, push, Loop(**params), add_scan)
+
+
+def push_scan(
+    z: Any,
+    operands: Sequence[Any],
+    tangents: Sequence[Any],
+    push: Transform,
+    loop: Loop,
+    add: Callable[..., list[Any]],
+) -> Any:
+    """One scan carries values and tangents; only the carries that can have tangents get them.
+
+    `add` writes it, as `add_scan` does.
+    """
     arriving = {p for p, t in enumerate(tangents) if t is not None}
     moving, reached = moving_inputs(loop.body.graph, loop.carries, arriving)
     if reached.isdisjoint(loop.keep):
@@ -153,7 +214,7 @@ def _push_scan(
     given = [[operands[p] for p in s] + [steps[p] for p in s if p in steps] for s in parts]
     count = len(loop.keep)
     wanted = [*[values[k] for k in loop.keep], *[found[k] for k in loop.keep if k in reached]]
-    pieces = add_scan(graph, Operands(*given), wanted, loop.length, loop.reverse)
+    pieces = add(graph, Operands(*given), wanted, loop.length, loop.reverse)
     steps_of = iter(pieces[count:])
     pairs = zip(loop.keep, loop.kept(), strict=True)
     pushed = pack([next(steps_of) if k in reached else full(z, 0, t.shape) for k, t in pairs])
@@ -196,7 +257,7 @@ def _pull_scan(
     """The share of each operand; carries of all steps are kept if the pulled body reads them."""
     loop = Loop(**params)
     given = Operands.of(loop, operands)
-    step = _Backward.of(loop, [p for p, flag in enumerate(active) if flag], pull)
+    step = Backward.of(loop, [p for p, flag in enumerate(active) if flag], pull)
     seeds = dict(zip(loop.keep, unpack(arrived, loop.kept()), strict=True))
     last = [seeds[p] if p in seeds else zeros(operands[p]) for p in step.carried]
     sums = [zeros(operands[p]) for p in step.constants]
@@ -212,7 +273,7 @@ def _pull_scan(
     return [by_operand.get(p) for p in range(len(operands))]
 
 
-class _Backward(NamedTuple):
+class Backward(NamedTuple):
     """The backward scan.
 
     Carried are the cotangents of the carries `carried` and the sums for `constants`; scanned are
@@ -227,8 +288,8 @@ class _Backward(NamedTuple):
     order: list[int]
 
     @staticmethod
-    def of(loop: Loop, active: Sequence[int], pull: Transform) -> _Backward:
-        """The backward scan for the active operands."""
+    def of(loop: Loop, active: Sequence[int], pull: Transform) -> Backward:
+        """The backward scan for the operands at the positions `active`."""
         graph, count = loop.body.graph, loop.carries
         moving, reached = moving_inputs(graph, count, active)
         live = live_carries(graph, count, loop.keep)
@@ -242,7 +303,7 @@ class _Backward(NamedTuple):
         shares = [wrt.index(p) + len(carried) + len(stacks) for p in order]
         summed = range(len(carried), len(carried) + len(constants))
         step = _backward_step(pulled, loop, len(carried), shares, summed)
-        return _Backward(step, carried, constants, stacks, order)
+        return Backward(step, carried, constants, stacks, order)
 
 
 def _backward_step(
@@ -265,7 +326,7 @@ def _backward_step(
     return builder.freeze(results)
 
 
-def _kept_carries(z: Any, loop: Loop, given: Operands, step: _Backward) -> list[Any]:
+def _kept_carries(z: Any, loop: Loop, given: Operands, step: Backward) -> list[Any]:
     """The carries before each step, where the backward scan reads them; None where not.
 
     The scan keeps them itself, or one that also gives what it gives runs in its place.

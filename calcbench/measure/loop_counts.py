@@ -6,15 +6,17 @@ and the dearer branch stand for them, and the count is called nominal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from calcbench.graph.arraytype import ArrayType, GraphError
 from calcbench.graph.control_loops import derived_graph
+from calcbench.graph.control_reversals import upward
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
 from calcbench.graph.nodes import Row
 from calcbench.measure.operations import Operations
+from calcbench.reverse_mode.schedules import fewest_advances
 
 
 class Inside(Protocol):
@@ -75,6 +77,35 @@ def _scan(params: Mapping[str, Any], count: Count) -> Taken:
     return Taken(times, steps * body.read, steps * body.written, bool(body.nominal), held)
 
 
+def _saving(params: Mapping[str, Any], count: Count) -> Taken:
+    """As a scan; the states of its last stretch are laid down twice."""
+    found = _scan({k: v for k, v in params.items() if k != "slots"}, count)
+    start, stop = upward(params["length"], params["slots"])[-1]
+    states = (stop - start) * _bytes(params["body"].inputs[: params["carries"]])
+    return found._replace(inside=found.inside + states)
+
+
+def _reversal(params: Mapping[str, Any], count: Count) -> Taken:
+    """The body once for each step that is computed again, and the one down once a step."""
+    steps, slots = params["length"], params["slots"]
+    again = fewest_advances(steps, slots) - (steps - 1)
+    times, bodies = (again, steps), [count(params[name].graph) for name in ("up", "down")]
+    carries = params["carries"], params["down_carries"]
+    pairs = list(zip(times, bodies, strict=True))
+    return Taken(
+        sum((found.operations * n for n, found in pairs), Operations()),
+        sum(found.read * n for n, found in pairs),
+        sum(found.written * n for n, found in pairs),
+        any(found.nominal for found in bodies),
+        (slots + 1) * _bytes(params["up"].inputs[: params["carries"]])
+        + max(_beside(found, c) for found, c in zip(bodies, carries, strict=True)),
+    )
+
+
+def _bytes(kinds: Sequence[ArrayType]) -> int:
+    return sum(map(byte_size, kinds))
+
+
 def _cond(params: Mapping[str, Any], count: Count) -> Taken:
     """The branch of more operations."""
     branches = [count(held.graph) for held in params["branches"]]
@@ -105,6 +136,8 @@ def _beside(found: Inside, carries: int) -> int:
 
 HELD: dict[str, Callable[[Mapping[str, Any], Count], Taken]] = {
     "scan": _scan,
+    "saving_scan": _saving,
+    "scan_reversal": _reversal,
     "cond": _cond,
     "while_loop": _while,
 }

@@ -30,7 +30,8 @@ def checkpoint(
         later ones read of what comes before them.
     bytes : int, optional
         Instead of `slots`: the most bytes of values held at once, beside arguments and results,
-        when each node of the graph is a step.
+        when each node of the graph is a step. Of a scan these are its states, not what one step
+        takes for itself.
 
     Returns
     -------

@@ -1,0 +1,439 @@
+"""Scans whose reverse derivative stores few states: the rows `saving_scan` and `scan_reversal`.
+
+Up the chain a `saving_scan` gives, beside what a scan gives, the states that its schedule stores on
+the way; down, a `scan_reversal` starts from them and computes the other states again, a stretch of
+steps at a time. Both run loops over stretches, in NumPy or compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from calcbench.graph.arraytype import ArrayType, GraphError
+from calcbench.graph.control_bodies import (
+    Body,
+    check_operands,
+    compute_instead,
+    control,
+    pack,
+    packed_type,
+    spread,
+    unpack,
+)
+from calcbench.graph.control_scans import (
+    Backward,
+    Loop,
+    Operands,
+    Reduced,
+    add_scan,
+    push_scan,
+    run_scan,
+    scan_row,
+)
+from calcbench.graph.interpreter import inline
+from calcbench.graph.ir import Builder, Graph
+from calcbench.graph.lifting import Value
+from calcbench.graph.structural import full, zeros
+from calcbench.reverse_mode.schedules import coarse_schedule
+
+
+Transform = Callable[[Graph, Sequence[int]], Graph]
+# A loop, its operands, and arrays for its stacks: what it keeps.
+Run = Callable[[Loop, Sequence[Any], Mapping[int, Any]], dict[int, Any]]
+
+
+# --- which states are stored on the way up -----------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def upward(steps: int, slots: int) -> tuple[tuple[int, int], ...]:
+    """The stretches between stored states on the way up; the states of all steps of the last."""
+    bounds = [0]
+    for action in coarse_schedule(steps, slots):
+        if action.kind == "sweep":
+            return (*pairwise(bounds), (action.start, action.stop))
+        if action.kind == "advance":
+            bounds.append(action.stop)
+    raise GraphError(f"a schedule of {steps} steps ended without a sweep")
+
+
+def state_count(steps: int, slots: int) -> int:
+    """How many states a `saving_scan` gives: those between stretches, then those of the last."""
+    stretches = upward(steps, slots)
+    start, stop = stretches[-1]
+    return max(len(stretches) - 2, 0) + stop - start
+
+
+def over(loop: Loop, start: int, stop: int) -> slice:
+    """The places of steps `start` to `stop` - 1, counted as they run, in an array of all steps."""
+    return slice(loop.length - stop, loop.length - start) if loop.reverse else slice(start, stop)
+
+
+def in_turn(loop: Loop, stack: Any) -> Any:
+    """A stack of some steps as it stands in memory, in the order in which they run; and back."""
+    return stack[::-1] if loop.reverse else stack
+
+
+# --- up ----------------------------------------------------------------------------------------
+
+
+class Saving(NamedTuple):
+    """What the params of a `saving_scan` say: a scan, and the slots.
+
+    Its results are those of the scan, then the stored states of each carry, stacked as results
+    are: of a reversed scan, the first state is the last.
+    """
+
+    loop: Loop
+    slots: int
+
+    def results(self) -> list[ArrayType]:
+        """The types of the results."""
+        loop = self.loop
+        count = state_count(loop.length, self.slots)
+        states = [ArrayType((count, *t.shape), t.dtype) for t in loop.body.inputs[: loop.carries]]
+        return [*loop.results(), *states]
+
+    def own(self) -> tuple[int, ...]:
+        """What is kept of the scan's own results."""
+        return tuple(k for k in self.loop.keep if k < len(self.loop.body.outputs))
+
+
+def saving_loops(loop: Loop) -> Loop:
+    """The loop whose results are those of `loop`, then the carries before each step."""
+    graph = loop.body.graph
+    outputs = (*graph.outputs, *graph.inputs[: loop.carries])
+    return loop._replace(body=Body(replace(graph, outputs=outputs)))
+
+
+def run_saving(saving: Saving, operands: Sequence[Any], run: Run) -> dict[int, Any]:
+    """What a `saving_scan` keeps, stretch by stretch."""
+    loop, types = saving.loop, saving.results()
+    count, size = loop.carries, len(loop.body.outputs)
+    found = {k: np.empty(types[k].shape, types[k].dtype) for k in loop.keep if k >= count}
+    own, states = [[k for k in found if (k < size) is is_own] for is_own in (True, False)]
+    whole, carry = with_states(loop), list(operands[:count])
+    *before, last = upward(loop.length, saving.slots)
+    between = before[:-1]  # the last of them ends in the first state of the last stretch
+    for span in (*before, last):
+        into = {k: found[k][over(loop, *span)] for k in own}
+        if span == last:
+            into |= {k: in_turn(loop, in_turn(loop, found[k])[len(between) :]) for k in states}
+        part = run_stretch(whole, span, operands, carry, run, into)
+        carry = [part[k] for k in range(count)]
+        if span in between:
+            for k in states:
+                in_turn(loop, found[k])[between.index(span)] = carry[k - size]
+    return {k: carry[k] if k < count else found[k] for k in loop.keep}
+
+
+def with_states(loop: Loop) -> Loop:
+    """The loop whose results are those of `loop`, then the carries before each step."""
+    graph = loop.body.graph
+    outputs = (*graph.outputs, *graph.inputs[: loop.carries])
+    return loop._replace(body=Body(replace(graph, outputs=outputs)))
+
+
+def run_stretch(
+    loop: Loop,
+    span: tuple[int, int],
+    operands: Sequence[Any],
+    carry: Sequence[Any],
+    run: Run,
+    into: Mapping[int, Any],
+) -> dict[int, Any]:
+    """Some steps from a state: the next state, and stacks; `operands` are those of all steps."""
+    given = Operands.of(loop, operands)
+    part = loop._replace(length=span[1] - span[0], keep=(*range(loop.carries), *into))
+    across = [v[over(loop, *span)] for v in given.scanned]
+    return run(part, [*carry, *across, *given.constants], into)
+
+
+def _saving_type(*operands: ArrayType, slots: int, **params: Any) -> ArrayType:
+    saving = Saving(Loop(**params), slots)
+    scan_row.infer(*operands, **(params | {"keep": saving.own() or (0,)}))
+    results = saving.results()
+    return packed_type("saving_scan", [results[k] for k in saving.loop.keep])
+
+
+def _saving(*operands: Any, slots: int, **params: Any) -> Any:
+    saving = Saving(Loop(**params), slots)
+    found = run_saving(saving, operands, run_scan)
+    return np.concatenate([np.ravel(found[k]) for k in saving.loop.keep])
+
+
+def _push_saving(
+    z: Any,
+    operands: Sequence[Any],
+    tangents: Sequence[Any],
+    push: Transform,
+    *,
+    slots: int,
+    **params: Any,
+) -> Any:
+    """The scan's results move; stored states do not, as a reversal has its own derivative."""
+    saving = Saving(Loop(**params), slots)
+    own, results = saving.own(), saving.results()
+    if not own:
+        return None
+    kept = [results[k] for k in own]
+    whole = saving_scan(*operands, slots=slots, **(params | {"keep": own}))
+    loop = saving.loop._replace(keep=own)
+    add = partial(add_scan, row=saving_scan, slots=slots)
+    pushed = push_scan(whole, operands, tangents, push, loop, add)
+    if pushed is None or own == saving.loop.keep:
+        return pushed
+    pieces = dict(zip(own, unpack(pushed, kept), strict=True))
+    return pack(
+        [pieces[k] if k in pieces else full(z, 0, results[k].shape) for k in params["keep"]]
+    )
+
+
+def _pull_saving(
+    z: Any,
+    operands: Sequence[Any],
+    active: Sequence[bool],
+    arrived: Any,
+    pull: Transform,
+    *,
+    slots: int,
+    **params: Any,
+) -> list[Any]:
+    """Its reversal, which starts from the states that are stored on the way up."""
+    saving = Saving(Loop(**params), slots)
+    own, loop, results = saving.own(), saving.loop, saving.results()
+    seeds = dict(zip(loop.keep, unpack(arrived, [results[k] for k in loop.keep]), strict=True))
+    step = Backward.of(loop._replace(keep=own), [p for p, flag in enumerate(active) if flag], pull)
+    wanted = [rank for rank, p in enumerate(step.order) if active[p]]
+    shares = _add_reversal(z, saving, operands, step, seeds, wanted)
+    by_operand = {step.order[rank]: s for rank, s in zip(wanted, shares, strict=True)}
+    return [by_operand.get(p) for p in range(len(operands))]
+
+
+saving_scan = control("saving_scan", _saving_type, _saving, _push_saving, _pull_saving)
+
+
+# --- down --------------------------------------------------------------------------------------
+
+
+class Reversal(NamedTuple):
+    """The params of a `scan_reversal`.
+
+    Its operands are those of the loop up, the stored states of each of its carries, and those of
+    the loop down without the states that this scans first, which are of the carries `read`. Its
+    results are those of the loop down, of which it keeps `keep`.
+    """
+
+    up: Body
+    carries: int
+    scanned: int
+    down: Body
+    down_carries: int
+    down_scanned: int
+    read: tuple[int, ...]
+    length: int
+    reverse: bool
+    slots: int
+    keep: tuple[int, ...]
+
+    @property
+    def loops(self) -> tuple[Loop, Loop]:
+        """The loops up and down."""
+        up = Loop(self.up, self.carries, (), self.length, self.reverse, self.scanned)
+        down, count = self.down_carries, self.down_scanned
+        return up, Loop(self.down, down, self.keep, self.length, not self.reverse, count)
+
+    def parts(self, operands: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Operands]:
+        """The operands of the loop up, the states, and the operands of the loop down."""
+        first = len(self.up.inputs)
+        states = operands[first : first + self.carries]
+        rest = operands[first + self.carries :]
+        carry, others = rest[: self.down_carries], rest[self.down_carries :]
+        count = self.down_scanned - len(self.read)
+        return operands[:first], states, Operands(carry, others[:count], others[count:])
+
+
+def run_reversal(reversal: Reversal, operands: Sequence[Any], run: Run) -> dict[int, Any]:
+    """The schedule, from the first sweep on: stretches up again, each then swept down."""
+    up, down = reversal.loops
+    above, given, below = reversal.parts(operands)
+    types, count = down.results(), up.carries
+    found = {k: np.empty(types[k].shape, types[k].dtype) for k in down.keep if k >= down.carries}
+    states, carry = [in_turn(up, v) for v in given], list(below.carry)
+    state, first, turned = list(above[:count]), 0, False
+    held = {0: state}
+    for kind, start, stop, slot in coarse_schedule(up.length, reversal.slots):
+        if kind == "restore":
+            state = held[slot]
+        elif kind == "advance":
+            if turned:
+                part = run_stretch(up, (start, stop), above, state, run, {})
+                state = [part[k] for k in range(count)]
+        elif kind == "store":
+            held[slot] = state if turned else [v[first] for v in states]
+            first += not turned
+        else:
+            span = (start, stop)
+            last = [v[start - stop :] for v in states]
+            stacks = recorded(up, span, above, state, run) if turned else last
+            scanned = [in_turn(up, stacks[p]) for p in reversal.read]
+            scanned += [v[over(up, *span)] for v in below.scanned]
+            into = {k: v[over(up, *span)] for k, v in found.items()}
+            given_down = Operands(carry, scanned, below.constants)
+            carry, turned = _swept(down, stop - start, given_down, run, into), True
+    return {k: carry[k] if k < down.carries else found[k] for k in down.keep}
+
+
+def _swept(down: Loop, count: int, given: Operands, run: Run, into: Mapping[int, Any]) -> list[Any]:
+    """The carries of the loop down after some steps."""
+    loop = down._replace(length=count, keep=(*range(down.carries), *into))
+    found = run(loop, [*given.carry, *given.scanned, *given.constants], into)
+    return [found[k] for k in range(down.carries)]
+
+
+def recorded(
+    up: Loop, span: tuple[int, int], operands: Sequence[Any], state: Sequence[Any], run: Run
+) -> list[Any]:
+    """The states before some steps, in turn, from the first of them."""
+    count, whole = span[1] - span[0], with_states(up)
+    stacks = [np.empty((count, *t.shape), t.dtype) for t in up.body.inputs[: up.carries]]
+    turns = [in_turn(up, v) for v in stacks]
+    if count > 1:
+        first = len(up.body.outputs)
+        into = {first + p: in_turn(up, v[:-1]) for p, v in enumerate(turns)}
+        found = run_stretch(whole, (span[0], span[1] - 1), operands, state, run, into)
+        state = [found[p] for p in range(up.carries)]
+    for turn, value in zip(turns, state, strict=True):
+        turn[-1] = value
+    return turns
+
+
+def _reversal_type(*operands: ArrayType, **params: Any) -> ArrayType:
+    reversal = Reversal(**params)
+    up, down = reversal.loops
+    count = state_count(up.length, reversal.slots)
+    above, below, carried = up.body.inputs, down.body.inputs, down.carries
+    across, first = len(reversal.read), up.first_constant
+    wanted = above[: up.carries] + [up.stacked(t) for t in above[up.carries : first]]
+    wanted += above[first:] + [ArrayType((count, *t.shape), t.dtype) for t in above[: up.carries]]
+    wanted += below[:carried]
+    wanted += [down.stacked(t) for t in below[carried + across : down.first_constant]]
+    check_operands("scan_reversal", operands, wanted + below[down.first_constant :])
+    return packed_type("scan_reversal", down.kept())
+
+
+def _reversal(*operands: Any, **params: Any) -> Any:
+    reversal = Reversal(**params)
+    found = run_reversal(reversal, operands, run_scan)
+    return np.concatenate([np.ravel(found[k]) for k in reversal.keep])
+
+
+def _derived(
+    transform: Transform, z: Any, operands: Sequence[Any], wrt: list[int], params: Any, seeds: Any
+) -> list[Any]:
+    """The further results of a transform of the reversal as two scans that store every state."""
+    reversal = Reversal(**params)
+    graph = transform(as_scans(reversal, [v.type for v in operands]), wrt)
+    ids = inline(graph, z.builder, [v.id for v in (*operands, *seeds)])
+    return [Value(z.builder, ids[i]) for i in graph.outputs[1:]]
+
+
+def as_scans(reversal: Reversal, types: Sequence[ArrayType]) -> Graph:
+    """The packed result as a graph of two scans, which does not read the stored states."""
+    builder = Builder()
+    given = [Value(builder, builder.add_new_input(f"x{k}", t)) for k, t in enumerate(types)]
+    up, down = reversal.loops
+    above, _, below = reversal.parts(given)
+    whole = with_states(up)
+    first = len(whole.body.outputs) - up.carries
+    ends = [first + p for p in reversal.read]
+    stacks = add_scan(whole.body.graph, Operands.of(up, above), ends, up.length, up.reverse)
+    rest = Operands(below.carry, [*stacks, *below.scanned], below.constants)
+    found = add_scan(down.body.graph, rest, down.keep, down.length, down.reverse)
+    return builder.freeze([pack(found).id])
+
+
+def _push_reversal(
+    z: Any, operands: Sequence[Any], tangents: Sequence[Any], push: Transform, **params: Any
+) -> Any:
+    states = _state_positions(Reversal(**params))
+    wrt = [p for p, t in enumerate(tangents) if t is not None and p not in states]
+    if not wrt:
+        return None
+    return _derived(push, z, operands, wrt, params, [tangents[p] for p in wrt])[0]
+
+
+def _pull_reversal(
+    z: Any,
+    operands: Sequence[Any],
+    active: Sequence[bool],
+    arrived: Any,
+    pull: Transform,
+    **params: Any,
+) -> list[Any]:
+    states = _state_positions(Reversal(**params))
+    wrt = [p for p, flag in enumerate(active) if flag and p not in states]
+    shares = dict(zip(wrt, _derived(pull, z, operands, wrt, params, [arrived]), strict=True))
+    return [shares.get(p) for p in range(len(operands))]
+
+
+def _state_positions(reversal: Reversal) -> range:
+    first = len(reversal.up.inputs)
+    return range(first, first + reversal.carries)
+
+
+scan_reversal = control("scan_reversal", _reversal_type, _reversal, _push_reversal, _pull_reversal)
+
+
+def _add_reversal(
+    z: Any,
+    saving: Saving,
+    operands: Sequence[Any],
+    step: Backward,
+    seeds: dict[int, Any],
+    wanted: Sequence[int],
+) -> list[Any]:
+    """The reversal of a scan, as a node; or the scan down alone if it reads no states."""
+    loop, slots, given = saving.loop, saving.slots, Operands.of(saving.loop, operands)
+    own, types = saving.own(), saving.results()
+    last = [seeds[p] if p in seeds else zeros(operands[p]) for p in step.carried]
+    sums = [zeros(operands[p]) for p in step.constants]
+    stacks = [seeds[k] for k in step.stacks]
+    below = [*last, *sums, *given.carry, *given.scanned, *stacks, *given.constants]
+    count = len(last) + len(sums)
+    scanned = loop.carries + loop.scanned + len(stacks)
+    down = Reduced.of(step.graph, count, scanned, wanted, loop.length, not loop.reverse)
+    read = [p - count for p in down.inputs if count <= p < count + loop.carries]
+    up = Reduced.of(loop.body.graph, loop.carries, loop.scanned, read, loop.length, loop.reverse)
+    live = up.inputs[: up.loop.carries]
+    size = len(loop.body.outputs)
+    pairs = [(k, types[k]) for k in (*own, *[size + p for p in live])]
+    params = {k: v for k, v in loop._asdict().items() if k != "keep"}
+    found = spread(saving_scan, operands, pairs, slots=slots, **params)
+    arguments = [*[operands[p] for p in up.inputs], *found[len(own) :]]
+    arguments += [below[p] for p in down.inputs if not count <= p < count + loop.carries]
+    results = down.loop.results()
+    shares = spread(
+        scan_reversal,
+        arguments,
+        [(down.place[k], results[down.place[k]]) for k in wanted],
+        up=up.loop.body,
+        carries=up.loop.carries,
+        scanned=up.loop.scanned,
+        down=down.loop.body,
+        down_carries=down.loop.carries,
+        down_scanned=down.loop.scanned,
+        read=tuple(live.index(p) for p in read),
+        length=loop.length,
+        reverse=loop.reverse,
+        slots=slots,
+    )
+    if own == loop.keep:
+        compute_instead(z, found[: len(own)], shares[-1])
+    return shares
