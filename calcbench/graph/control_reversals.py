@@ -112,11 +112,13 @@ def saving_loops(loop: Loop) -> Loop:
     return loop._replace(body=Body(replace(graph, outputs=outputs)))
 
 
-def run_saving(saving: Saving, operands: Sequence[Any], run: Run) -> dict[int, Any]:
-    """What a `saving_scan` keeps, stretch by stretch."""
+def run_saving(
+    saving: Saving, operands: Sequence[Any], run: Run, into: Mapping[int, Any] | None = None
+) -> dict[int, Any]:
+    """What a `saving_scan` keeps, stretch by stretch; stacks `into` arrays, where given."""
     loop, types = saving.loop, saving.results()
     count, size = loop.carries, len(loop.body.outputs)
-    found = {k: np.empty(types[k].shape, types[k].dtype) for k in loop.keep if k >= count}
+    found = _stacks(types, [k for k in loop.keep if k >= count], into)
     own, states = [[k for k in found if (k < size) is is_own] for is_own in (True, False)]
     whole, carry = with_states(loop), list(operands[:count])
     *before, last = upward(loop.length, saving.slots)
@@ -133,6 +135,14 @@ def run_saving(saving: Saving, operands: Sequence[Any], run: Run) -> dict[int, A
     return {k: carry[k] if k < count else found[k] for k in loop.keep}
 
 
+def _stacks(
+    types: Sequence[ArrayType], wanted: Sequence[int], into: Mapping[int, Any] | None
+) -> dict[int, Any]:
+    given = into or {}
+    return {k: given[k] if k in given else np.empty(types[k].shape, types[k].dtype) for k in wanted}
+
+
+@lru_cache(maxsize=64)
 def with_states(loop: Loop) -> Loop:
     """The loop whose results are those of `loop`, then the carries before each step."""
     graph = loop.body.graph
@@ -259,12 +269,20 @@ class Reversal(NamedTuple):
         return operands[:first], states, Operands(carry, others[:count], others[count:])
 
 
-def run_reversal(reversal: Reversal, operands: Sequence[Any], run: Run) -> dict[int, Any]:
-    """The schedule, from the first sweep on: stretches up again, each then swept down."""
+def run_reversal(
+    reversal: Reversal,
+    operands: Sequence[Any],
+    run: Run,
+    into: Mapping[int, Any] | None = None,
+) -> dict[int, Any]:
+    """The schedule, from the first sweep on: stretches up again, each then swept down.
+
+    What it keeps; stacks are written `into` arrays, where these are given.
+    """
     up, down = reversal.loops
     above, given, below = reversal.parts(operands)
     types, count = down.results(), up.carries
-    found = {k: np.empty(types[k].shape, types[k].dtype) for k in down.keep if k >= down.carries}
+    found = _stacks(types, [k for k in down.keep if k >= down.carries], into)
     states, carry = [in_turn(up, v) for v in given], list(below.carry)
     state, first, turned = list(above[:count]), 0, False
     held = {0: state}
