@@ -1,8 +1,10 @@
 """How the suite draws its random numbers and which tests run where."""
 
+import gc
 import os
 import random
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -42,6 +44,17 @@ def pytest_report_header(config: pytest.Config) -> str:
     seed = config.option.hypothesis_seed
     drawn = "derandomised" if seed is None else f"--hypothesis-seed={seed}"
     return f"random: Hypothesis profile {PROFILE}, {drawn}; CALCBENCH_SEED={BASE_SEED}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected stays for the whole run: no search for garbage looks through it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
