@@ -2,47 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 
-from calcbench.graph.control_bodies import Body, pack_arrays
+from calcbench.graph.control_bodies import pack_arrays
+from calcbench.graph.control_choices import cond_row
 from calcbench.graph.control_loops import While, while_row
 from calcbench.graph.control_scans import Loop, scan_row
-from calcbench.graph.interpreter import inline
-from calcbench.graph.ir import Builder, Graph, numpy_meaning
+from calcbench.graph.ir import numpy_meaning
 from calcbench.graph.nodes import Node
-from calcbench.lower.compiled_scans import CompiledScan, compiled_scan
+from calcbench.lower.compiled_scans import REMEMBERED, CompiledScan, compiled_scan, split
+from calcbench.lower.nested_loops import while_code
 from calcbench.lower.node_kinds import numpy_function
+from calcbench.lower.results_apart import result_types
+
+
+class NodeFunction(Protocol):
+    """What stands for a node that holds graphs: its results end to end, or apart."""
+
+    def __call__(self, out: Any, *operands: Any) -> None: ...
+    def write_apart(self, results: Mapping[int, Any], *operands: Any) -> None: ...
 
 
 def compiled_function(node: Node, vectorised: bool) -> Callable[..., None]:
-    """What a call-out of the node calls, with its result and operands.
+    """What a call-out of the node calls, with its result and operands; a `NodeFunction` for loops.
 
-    A loop whose body calls out of compiled code, as for a loop in a loop, goes to NumPy.
+    A loop whose body calls out of compiled code goes to NumPy.
     """
     params: Any = dict(node.params)
+    found: NodeFunction | None = None
     if node.row is scan_row:
-        return compiled_scan(Loop(**params), vectorised) or numpy_function(node)
-    if node.row is while_row:
+        found = compiled_scan(Loop(**params), vectorised)
+    elif node.row is while_row:
         loop = While(**params)
-        count = loop.carries
-        stepping = Loop(Body(_tested(loop)), count, (), 0, reverse=False, scanned=0)
-        around = compiled_scan(stepping, vectorised, count)
-        return numpy_function(node) if around is None else CompiledWhile(loop, around, vectorised)
-    return numpy_function(node)
+        around = _compiled_while(loop._replace(derived=(), keep=()), vectorised)
+        found = None if around is None else CompiledWhile(loop, around, vectorised)
+    elif node.row is not cond_row:
+        return numpy_function(node)
+    return found or InNumpy(node)
 
 
-def _tested(loop: While) -> Graph:
-    """The next carries, and whether they are to be taken: one step more is computed than taken."""
-    builder, graph = Builder(), loop.body.graph
-    named = zip(graph.input_names, loop.body.inputs, strict=True)
-    given = [builder.add_input(name, kind) for name, kind in named]
-    steps = inline(graph, builder, given)
-    tests = inline(loop.condition.graph, builder, given)
-    outputs = [steps[i] for i in graph.outputs]
-    return builder.freeze([*outputs, tests[loop.condition.graph.outputs[0]]])
+class InNumpy:
+    """A loop or choice in NumPy."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def __call__(self, out: Any, *operands: Any) -> None:
+        """Write the results into `out`, laid end to end."""
+        out[...] = self.node.row.numpy(*operands, **dict(self.node.params))
+
+    def write_apart(self, results: Mapping[int, Any], *operands: Any) -> None:
+        """Write each result, by its place, into its array."""
+        whole = self.node.row.numpy(*operands, **dict(self.node.params))
+        parts = split(whole, [kind.size for kind in result_types(self.node)])
+        for place, result in results.items():
+            result[...] = parts[place]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _compiled_while(loop: While, vectorised: bool) -> CompiledScan | None:
+    code = while_code(loop, vectorised)
+    return None if code is None else CompiledScan(code)
 
 
 class CompiledWhile:
@@ -53,23 +77,27 @@ class CompiledWhile:
 
     def __call__(self, out: Any, *operands: Any) -> None:
         """Write the results that the loop keeps into `out`, laid end to end."""
+        out[...] = pack_arrays(self._results(operands))
+
+    def write_apart(self, results: Mapping[int, Any], *operands: Any) -> None:
+        """Write each result that the loop keeps, by its place in `keep`, into its array."""
+        values = self._results(operands)
+        for place, result in results.items():
+            result[...] = np.reshape(values[place], -1)
+
+    def _results(self, operands: Sequence[Any]) -> list[Any]:
         loop = self.loop
         carry, trips = self.around.repeat(*operands[: len(loop.body.inputs)])
         if not loop.derived:
-            out[...] = pack_arrays([carry[k] for k in loop.keep])
-            return
+            return [carry[k] for k in loop.keep]
         graph = loop.graph(trips)
         values = graph.run([np.asarray(v)[()] for v in operands], self._meaning)
-        out[...] = pack_arrays([values[graph.outputs[k]] for k in loop.keep])
+        return [values[graph.outputs[k]] for k in loop.keep]
 
     def _meaning(self, node: Node, operands: Sequence[Any]) -> Any:
-        found = None
-        if node.row is scan_row:
-            scan = Loop(**dict(node.params))  # type: ignore[arg-type]
-            found = compiled_scan(scan, self.vectorised)
-        if found is None:
+        if node.row not in (scan_row, while_row):
             return numpy_meaning(node, list(operands))
-        kinds = scan.kept()
+        kinds = result_types(node)
         result = np.empty(sum(kind.size for kind in kinds), kinds[0].dtype)
-        found(result, *operands)
+        compiled_function(node, self.vectorised)(result, *operands)
         return result

@@ -11,12 +11,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from calcbench.graph.ir import Graph
 from calcbench.lower.blocked_products import blocked_functions, product_workspace
+from calcbench.lower.calls import Callee, CalleeOf, no_callee, operand_text
 from calcbench.lower.emission import indented
 from calcbench.lower.folding import FoldWriter
 from calcbench.lower.groups import Group, Planner, base
@@ -71,8 +73,11 @@ class Drivers:
         target: Target,
         vectorised: bool,
         function_of: FunctionOf = numpy_function,
+        callee_of: CalleeOf = no_callee,
     ) -> None:
         self.graph, self.layout, self._function_of = graph, layout, function_of
+        self._apart = plan.apart
+        self._callee_of, self.callees = callee_of, list[Callee]()
         self.target, self.vectorised = target, vectorised
         self.names = layout.names
         self.workspace = 0
@@ -109,8 +114,7 @@ class Drivers:
     def _write(self, number: int, group: Group) -> None:
         root = group.roots[0]
         if group.kind == "callout":
-            self._close()
-            self._calls.append(self._callout(root.node))
+            self._write_callout(root.node)
         elif group.kind == "product":
             self._lines += product_lines(self.graph, root, self.names)
             self.workspace = max(self.workspace, product_workspace(self.graph, root.node))
@@ -209,20 +213,62 @@ class Drivers:
         """The arrays and numbers that lines name, in order of their nodes."""
         words = set(re.findall(r"[A-Za-z_]\w*", "\n".join(lines)))
         known = [name for _, name in sorted(self.names.stored.items())]
-        known += [*self.names.copies.values(), *self.layout.sums]
+        known += [*self.names.copies.values(), *self.layout.sums, *self.layout.further]
         return [name for name in known if name in words]
 
     # --- call-outs ----------------------------------------------------------------------------
+
+    def _write_callout(self, node: int) -> None:
+        """A call inside the driver, if there is a compiled function; else a step of its own."""
+        callee = self._callee_of(self.graph.nodes[node]) if self._is_full(node) else None
+        if callee is None:
+            self._close()
+            self._calls.append(self._callout(node))
+            return
+        self.callees.append(callee)
+        room = f"room{node}"
+        self.layout.sums[room] = (max(callee.words, 1), "float64")
+        self._lines.append(self._call_of(callee, node, room))
+
+    def _is_full(self, node: int) -> bool:
+        """Whether a node and its operands have entries: there is no place for those without."""
+        return all(self.graph.types[i].size for i in (node, *self.graph.nodes[node].operands))
+
+    def _call_of(self, callee: Callee, node: int, room: str) -> str:
+        operands = [
+            operand_text(self.names.stored[base(self.graph, o)], self.graph.types[o])
+            for o in self.graph.nodes[node].operands
+        ]
+        names = [self.layout.further_name(array) for array in callee.arrays]
+        arrays = [f"seen({n}, 0, {a.size})" for n, a in zip(names, callee.arrays, strict=True)]
+        return callee.call(self._results(callee, node), operands, arrays, room)
+
+    def _results(self, callee: Callee, node: int) -> list[str]:
+        """Where a called function writes its results: apart, or end to end."""
+        if node not in self._apart:
+            ends, out = list(accumulate(callee.sizes)), self.names.stored[node]
+            return [f"span({out}, {b - n}, {n})" for b, n in zip(ends, callee.sizes, strict=True)]
+        found = []
+        for place, size in enumerate(callee.sizes):
+            if place in self._apart[node]:
+                name = self.names.stored[self._apart[node][place]]
+            else:  # a result that nothing reads
+                name = f"spare{node}_{place}"
+                self.layout.sums[name] = (size, self.graph.types[node].dtype.name)
+            found.append(f"span({name}, 0, {size})")
+        return found
 
     def _callout(self, node: int) -> Step:
         operands = self.graph.nodes[node].operands
         nodes = [base(self.graph, operand) for operand in operands]
         readers = [self.layout.reader(n, o) for n, o in zip(nodes, operands, strict=True)]
-        out = self.layout.reader(node, node)
         where = partial(self.graph.place, node)
         function = self._function_of(self.graph.nodes[node])
-        call = partial(_call_out, function, readers, out, where)
-        return Step(call, tuple(self.layout.place(n) for n in (*nodes, node)))
+        results = self._apart.get(node, {0: node})
+        outs = [self.layout.reader(n, n) for n in results.values()]
+        values = tuple(self.layout.place(n) for n in (*nodes, *results.values()))
+        places = tuple(results) if node in self._apart else None
+        return Step(partial(_call_out, function, readers, outs, places, where), values)
 
 
 def is_shared(loop: Loop) -> bool:
@@ -231,12 +277,22 @@ def is_shared(loop: Loop) -> bool:
 
 
 def _call_out(
-    function: Any, readers: Sequence[Any], out: Any, where: Callable[[], str], *values: Any
+    function: Any,
+    readers: Sequence[Any],
+    outs: Sequence[Any],
+    places: Sequence[int] | None,
+    where: Callable[[], str],
+    *values: Any,
 ) -> None:
+    """Call with results and operands; with the places of the results, if they are apart."""
     operands = [read(value)[()] for read, value in zip(readers, values, strict=False)]
+    results = [read(value) for read, value in zip(outs, values[len(readers) :], strict=True)]
     try:  # which takes no time where nothing fails
         with np.errstate(all="ignore"):
-            function(out(values[-1]), *operands)
+            if places is None:
+                function(results[0], *operands)
+            else:
+                function.write_apart(dict(zip(places, results, strict=True)), *operands)
     except Exception as error:
         error.add_note(f"while evaluating {where()}")
         raise

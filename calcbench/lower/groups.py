@@ -19,6 +19,7 @@ from calcbench.lower.contractions import factors
 from calcbench.lower.costs import operation_cost
 from calcbench.lower.indexing import Index, Part, symbol
 from calcbench.lower.node_kinds import node_kind
+from calcbench.lower.results_apart import claimed_outputs, results_apart
 from calcbench.lower.texts import is_elementwise
 
 
@@ -33,8 +34,8 @@ class Root:
 
     Attributes
     ----------
-    kind : {"store", "fold", "piece", "blank", "scan", "scatter", "product", "callout"}
-        A blank writes a number everywhere.
+    kind : {"store", "fold", "piece", "blank", "scan", "scatter", "product", "callout", "result"}
+        A blank writes a number everywhere; a result is written by the call-out before it.
     node, value : int
         Whose array is written, and whose entries are (equal in a plain store).
     place : int
@@ -118,7 +119,9 @@ class Planner:
     """Chooses roots, then groups; `groups` is the result, in order of execution.
 
     With `variables`, a value of one entry that loops read, or that several passes read, is computed
-    once, in straight-line code, and is a variable there: `variables` holds those nodes.
+    once, in straight-line code, and is a variable there: `variables` holds those nodes. `apart`
+    then says which call-outs write their results one by one, and `claimed` which outputs share the
+    array of a call-out.
     """
 
     def __init__(self, graph: Graph, variables: bool = False) -> None:
@@ -127,6 +130,10 @@ class Planner:
         self.variables: set[int] = set()
         self.used = list(reachable(graph.nodes, graph.outputs))
         self.kinds = {i: node_kind(graph, i) for i in self.used}
+        self.apart = results_apart(graph, self.used) if variables else {}
+        for results in self.apart.values():
+            self.kinds.update(dict.fromkeys(results.values(), "result"))
+        self.claimed = self._claimed() if variables else {}
         self.levels = self._levels()
         self.costs: dict[int, int] = self._costs()
         self.roots: list[Root] = []
@@ -134,6 +141,10 @@ class Planner:
         self.stored: set[int] = {i for i in self.used if self.kinds[i] in ("input", "array")}
         self._choose()
         self.groups = self._grouped()
+
+    def _claimed(self) -> dict[int, int]:
+        called = {i for i, kind in self.kinds.items() if kind in ("callout", "result")}
+        return claimed_outputs(self.graph, called - set(self.apart))
 
     # --- costs and levels ---------------------------------------------------------------------
 
@@ -178,12 +189,13 @@ class Planner:
             else:
                 for space, index in places:
                     self._pass_on(space, i, index, readers)
+        self.stored -= set(self.apart)
         self.roots.sort(key=lambda root: (root.node, root.kind != "blank", root.place))
         self._add_copies()
 
     def _forced(self) -> set[int]:
         """Values that others need as arrays."""
-        forced = set(self.graph.outputs)
+        forced = set(self.graph.outputs) - set(self.claimed)
         for i in self.used:
             if self.kinds[i] == "product":
                 forced |= {base(self.graph, f.node) for f in factors(self.graph, i)}
@@ -226,7 +238,7 @@ class Planner:
             root.space = without_ones(self.graph.types[root.value].shape)
             self.stored.add(root.node)
             self.roots.append(root)
-            if root.kind in ("product", "callout", "blank") or 0 in root.space:
+            if root.kind in ("product", "callout", "result", "blank") or 0 in root.space:
                 continue
             for value in self._values(root):
                 # A store reads below its own node; everything else reads its operand.
@@ -289,6 +301,8 @@ class Planner:
 
         What is computed again to save memory is not computed sooner.
         """
+        if root.kind == "result":
+            return home[self.graph.nodes[root.node].operands[0]][0]
         epoch = self.graph.nodes[root.node].epoch
         first = self.opened.setdefault(epoch, len(groups)) if epoch else 0
         for node, beside in root.reads.items():
@@ -305,7 +319,7 @@ class Planner:
 
     def _inspect(self, root: Root) -> None:
         """What the root reads, and how large its loop body is."""
-        if root.kind == "blank":
+        if root.kind in ("blank", "result"):
             return
         if root.kind in ("piece", "scatter"):  # after the blank
             root.reads[root.node] = False

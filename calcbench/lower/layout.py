@@ -11,6 +11,7 @@ import numpy as np
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import Lifetime, byte_size, reason
 from calcbench.lower.arena import pack, rounded
+from calcbench.lower.calls import room_text
 from calcbench.lower.compiler import Argument
 from calcbench.lower.emission import Names
 from calcbench.lower.groups import Group, Planner
@@ -32,24 +33,42 @@ class Layout:
     places : dict
         Name to position among the values of a call: inputs, constants, results, the arena.
     sums : dict
-        Name to (entries, dtype) of what folds need between ranges; behind the arena's values.
+        Name to (entries, dtype) of what folds need between ranges, and functions that are called
+        work in; behind the arena's values.
+    counts_no_references : bool
+        Whether parts of the arena are taken as in a loop's body: counting takes 10 ns each.
+    further : dict
+        Name to array: constants of functions that are called.
     """
 
-    def __init__(self, graph: Graph, plan: Planner) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, plan: Planner, counts_no_references: bool = False) -> None:
+        self.graph, self.counts_no_references = graph, counts_no_references
         self.arrays = [i for i in sorted(plan.stored) if plan.kinds[i] == "array"]
         self.names = _names(graph, plan)
+        self.claimed = plan.claimed
         given = {*graph.outputs, *graph.inputs, *self.arrays, *plan.variables}
+        given |= {*plan.claimed.values(), *plan.apart}
         self.lives = _lives(graph, plan.groups, given)
         self.arena = pack(self.lives)
         self.places = self._places()
         self.sums: Sums = {}
+        self.further: dict[str, np.ndarray] = {}
+
+    def further_name(self, array: np.ndarray) -> str:
+        """The name of a constant for what the program calls; it stands behind the other values."""
+        for name, known in self.further.items():
+            if known is array:
+                return name
+        name = f"L{len(self.further)}"
+        self.further[name] = array
+        self.places[name] = len(self.places)
+        return name
 
     def _places(self) -> dict[str, int]:
         order = [self.names.stored.get(i, f"unused{i}") for i in self.graph.inputs]
         order += [self.names.stored[i] for i in self.arrays]
         order += [
-            self.names.copies.get(p) or self.names.stored[i]
+            self.names.copies.get(p) or self.names.stored[self.claimed.get(i, i)]
             for p, i in enumerate(self.graph.outputs)
         ]
         return {name: k for k, name in enumerate([*order, "arena"])}
@@ -82,6 +101,8 @@ class Layout:
             kind = self.graph.types[int(name[1:])]
             offset, count, dtype = self.arena.offsets[int(name[1:])], kind.size, kind.dtype.name
         first = offset // 8
+        if self.counts_no_references:
+            return f"{name} = {room_text('arena', first, count, np.dtype(dtype))}"
         words = -(-count * np.dtype(dtype).itemsize // 8)
         text = f"arena[{first}:{first + words}]"
         if dtype != "float64":
