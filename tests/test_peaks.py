@@ -297,9 +297,10 @@ def test_a_system_that_cannot_set_the_peak_back_is_named(tmp_path, monkeypatch):
 
 def test_the_process_reads_what_was_written(tmp_path):
     recording = record_function(products, np.ones((500, 500)))
-    resident._write(tmp_path, recording, "reverse", "tape")
+    with cb.kink_convention("left"):
+        resident._write(tmp_path, recording, "reverse", "tape")
     read, request = peak_process.read_request(tmp_path)
-    assert request == {"mode": "reverse", "engine": "tape", "inputs": 2}
+    assert request == {"mode": "reverse", "engine": "tape", "kink": "left", "inputs": 2}
     assert read.graph == recording.graph
     assert all(map(np.array_equal, read.inputs, recording.inputs))
 

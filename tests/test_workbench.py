@@ -207,6 +207,9 @@ FUSED = {
     "one product": (lambda x: x * x, 2 * COLUMN, 2 * COLUMN, 1, 0),
     "three in a row": (lambda x: np.sin(np.cos(np.exp(x))), 6 * COLUMN, 2 * COLUMN, 1, 2),
     "a sum": (lambda x: np.sum(np.sin(x)), 3 * COLUMN + 8, COLUMN + 8, 1, 1),
+    "read twice": (lambda x: np.exp(x) * x + x, 8 * COLUMN, 2 * COLUMN, 1, 2),
+    "sorted": (lambda x: np.sort(x) * 2.0, 4 * COLUMN, 4 * COLUMN, 2, 0),
+    "a product": (lambda x: np.outer(x, x) @ x, (6 * N + 4) * COLUMN, (2 * N + 3) * COLUMN, 2, 2),
 }
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
 from calcbench.lower.engines import without_guards
-from calcbench.lower.groups import Group, Planner
-from calcbench.measure.counting import count_graph
+from calcbench.lower.groups import Group, Planner, Root
+from calcbench.measure.counting import GraphCost, count_graph
 
 
 class FusionSaving(NamedTuple):
@@ -21,7 +21,8 @@ class FusionSaving(NamedTuple):
     by_nodes : int
         Bytes that the nodes read and write, as `calcbench.cost` counts them.
     by_loops : int
-        Bytes that the passes read and write, each array counted once a pass, and whole.
+        Bytes that the passes read and write, each array counted once a pass, and whole. What
+        NumPy, LAPACK or a loop computes counts as it does among the nodes.
     unwritten : int
         Nodes whose values never reach memory.
     """
@@ -51,20 +52,28 @@ def fusion_saving(graph: Graph) -> FusionSaving:
     graph = without_guards(graph)
     plan = Planner(graph, variables=True)
     counted = count_graph(graph)
-    computed = [i for i in plan.used if plan.kinds[i] not in ("input", "array")]
+    sources = {i for i in plan.used if graph.nodes[i].row.kind == "source"}
+    computed = [i for i in plan.used if plan.kinds[i] != "input" and i not in sources]
     return FusionSaving(
         len(computed),
         len(plan.groups),
         counted.read + counted.written,
-        sum(_moved(graph, group) for group in plan.groups),
+        sum(_moved(counted, group) for group in plan.groups),
         len([i for i in computed if i not in plan.stored]),
     )
 
 
-def _moved(graph: Graph, group: Group) -> int:
+def _moved(counted: GraphCost, group: Group) -> int:
     """Bytes that one pass reads and writes."""
+    if group.kind == "callout":
+        return sum(counted.nodes[r.node].read + counted.nodes[r.node].written for r in group.roots)
+    graph = counted.graph
     made = {root.node for root in group.roots}
     read = {node for root in group.roots for node in root.reads} - made
-    written = sum(byte_size(graph.types[r.value]) for r in group.roots if r.kind != "fold")
-    folded = sum(byte_size(graph.types[r.node]) for r in group.roots if r.kind == "fold")
-    return sum(byte_size(graph.types[i]) for i in read) + written + folded
+    written = [_written(root) for root in group.roots if root.kind != "result"]
+    return sum(byte_size(graph.types[i]) for i in (*read, *written))
+
+
+def _written(root: Root) -> int:
+    """The node of whose size the array is that a root writes."""
+    return root.node if root.kind == "fold" else root.value

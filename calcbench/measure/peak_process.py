@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from calcbench.graph.conventions import kink_convention
 from calcbench.graph.serialisation import graph_from_json
 from calcbench.lower.rooms import forget_idle
-from calcbench.measure.stages import Recording, prepare_way
+from calcbench.measure.stages import Prepared, Recording, prepare_way
 
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -45,9 +46,16 @@ def measured_peak(folder: Path) -> dict[str, Any]:
     if reason:
         return {"reason": reason}
     recording, request = read_request(folder)
-    way = prepare_way(recording, request["mode"], request["engine"])
-    way.run()
-    way = way.again()
+    with kink_convention(request["kink"]):
+        way = prepare_way(recording, request["mode"], request["engine"])
+        way.run()
+        again: Prepared = way.again()
+    del way
+    return run_between_readings(again)
+
+
+def run_between_readings(way: Prepared) -> dict[str, Any]:
+    """Run it once, for its first time."""
     forget_idle()
     gc.collect()
     reset_high_water()

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from calcbench.graph.arraytype import GraphError
+from calcbench.graph.conventions import current_convention
 from calcbench.graph.serialisation import graph_to_json
 from calcbench.measure.stages import Recording
 
@@ -91,7 +92,12 @@ def resident_peak(
 
 def _write(folder: Path, recording: Recording, mode: str, engine: str) -> None:
     (folder / "graph.json").write_text(graph_to_json(recording.graph))
-    request = {"mode": mode, "engine": engine, "inputs": len(recording.inputs)}
+    request = {
+        "mode": mode,
+        "engine": engine,
+        "kink": current_convention(),
+        "inputs": len(recording.inputs),
+    }
     (folder / "request.json").write_text(json.dumps(request))
     for number, value in enumerate(recording.inputs):
         np.save(folder / f"{number}.npy", np.asarray(value), allow_pickle=False)
