@@ -47,8 +47,9 @@ def jacobian(
     mode : {"auto", "forward", "reverse", "mixed"}
         One sweep per input entry, or one per output entry. Mixed: k reverse sweeps up to a cut of
         k < n, m entries through which all paths lead, k forward sweeps after it, and the product;
-        without such a cut it is the better of the others. Auto takes what is predicted to need
-        the fewest operations, see `explain_mode`.
+        or, in small graphs, elimination of inner values in a cheaper order; where there is
+        neither, the better of the others. Auto takes what is predicted to need the fewest
+        operations, see `explain_mode`.
     sparse : bool
         Whether blocks are ``scipy.sparse.csr_array`` matrices, whose rows are the entries of the
         result and whose columns those of the argument, flattened in C order. Columns (or rows)
@@ -234,7 +235,7 @@ def _blocks(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[l
 
 
 def _products(session: Session, ins: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
-    """The blocks of a product over a cut, output by output."""
+    """The blocks of mixed mode, output by output; by sweeps where they are not finite."""
     program: Any = session.program
     blocks, plain = list(session.finish()), program.plain
     if session.state is not None or plain is None:

@@ -53,6 +53,14 @@ def deep_slope(x):
     return np.eye(N) + waist @ inner
 
 
+def narrow(x):
+    return TALL @ np.tanh(WIDE @ x)
+
+
+def narrow_slope(x):
+    return residual_slope(x) - np.eye(N)
+
+
 def normalised(x):
     return x / np.sqrt(x @ x)
 
@@ -65,6 +73,7 @@ def normalised_slope(x):
 WITNESSES = {
     "residual": (residual, residual_slope),
     "deep residual": (deep_residual, deep_slope),
+    "narrow": (narrow, narrow_slope),
     "normalised": (normalised, normalised_slope),
 }
 

@@ -180,20 +180,35 @@ def test_what_is_no_cut_gives_another_jacobian():
         assert np.max(np.abs(found[0] - expected[0])) > 0.01
 
 
+def clipped(x):
+    """At 0 the roots' infinite slopes all lie on branches not taken, beyond the only narrow cut."""
+    spread = TALL @ (WIDE @ np.sqrt(x))
+    return np.where(spread > 0, spread, 0.0)
+
+
 @pytest.mark.parametrize("engine", ["numpy", "tape"])
-def test_zeros_of_branches_not_taken_meet_no_infinity(engine):
-    """Sweeps give 0 where the square root's infinite slope belongs to a branch not taken."""
-    weights = np.arange(12.0).reshape(6, 2)
+@pytest.mark.parametrize("mode", ["mixed", "auto"])
+def test_zeros_of_branches_not_taken_meet_no_infinity(engine, mode):
+    """The product alone would give NaN; sweeps give 0 there, and so does this."""
+    graph, zeros = cb.trace(clipped, np.zeros(30)), np.zeros(30)
+    cut = predict_modes(graph, [0]).cut
+    known = {v.shape: v for v in (zeros, WIDE, TALL)}
+    values = [known[graph.types[i].shape] for i in graph.inputs]
+    assert np.all(np.isnan(cut_blocks(graph, values, cut.nodes)[0]))
+    jacobian = cb.jacobian(clipped, mode=mode, engine=engine)
+    assert cb.explain_mode(clipped, zeros).mode == "mixed"
+    np.testing.assert_array_equal(jacobian(zeros), np.zeros((40, 30)))
+    for x in (np.ones(30), np.arange(30.0)):
+        np.testing.assert_allclose(jacobian(x), cb.jacfwd(clipped)(x), rtol=1e-12)
 
-    def function(x):
-        s = np.stack([np.sum(x[:3]), np.sum(x[3:])])
-        roots = np.sqrt(np.where(s > 0, s, 0.0))
-        return weights @ np.where(s > 0, roots, s)
 
-    for x in (np.ones(6), np.zeros(6), np.array([0, 0, 0, 1.0, 2, 3]), -np.ones(6)):
-        found = cb.jacobian(function, mode="mixed", engine=engine)(x)
-        np.testing.assert_allclose(found, cb.jacfwd(function)(x), rtol=1e-12)
-        assert np.all(np.isfinite(found))
+def test_sweeps_are_kept_only_where_a_product_may_go_wrong():
+    def plain(function):
+        return compositions.jacobian_program(cb.trace(function, X), (0,), "mixed").plain
+
+    assert plain(waist) is plain(lambda x: np.sum(x) ** 3 / 4 * np.arange(30.0)) is None
+    for inner in (np.sqrt, np.abs, lambda s: 1 / s, lambda s: s**0.5, lambda s: np.maximum(s, 0)):
+        assert plain(lambda x, inner=inner: inner(np.sum(x)) * np.arange(30.0)) is not None
 
 
 def test_a_product_alone_would_give_nan_there():

@@ -121,18 +121,20 @@ class Elimination:
         return Edge(None, None, self.blocks.multiplied(left, right))
 
     def _matrix_cost(self, edge: Edge, head: int, tail: int) -> int:
-        if edge.push is None or edge.pull is None:
-            return 0
-        return min(self.sizes[tail] * edge.push, self.sizes[head] * edge.pull)
+        return 0 if edge.push is None else self._writing(edge, head, tail)[0]
+
+    def _writing(self, edge: Any, head: int, tail: int) -> tuple[int, str]:
+        """Operations of writing a rule out as a matrix, and the better way of two."""
+        pushing, pulling = self.sizes[tail] * edge.push, self.sizes[head] * edge.pull
+        return min((pushing, "push"), (pulling, "pull"), key=lambda way: way[0])
 
     def _block(self, edge: Edge, head: int, tail: int) -> Any:
         """The edge as a matrix, whose operations are counted elsewhere."""
-        if edge.push is None or edge.pull is None:
+        if edge.push is None:
             return edge.block
-        rows, columns = self.sizes[head], self.sizes[tail]
-        if columns * edge.push <= rows * edge.pull:
-            return self.blocks.pushed(edge.block, None, columns)
-        return self.blocks.pulled(edge.block, None, rows)
+        if self._writing(edge, head, tail)[1] == "push":
+            return self.blocks.pushed(edge.block, None, self.sizes[tail])
+        return self.blocks.pulled(edge.block, None, self.sizes[head])
 
     def _matrix(self, edge: Edge, head: int, tail: int) -> Edge:
         self.operations += self._matrix_cost(edge, head, tail)
