@@ -53,7 +53,7 @@ lower/elementary
 lower/circles lower/powers
 lower/arena lower/branching lower/error_functions lower/contractions lower/reductions
 lower/blocked_products lower/indexing lower/access lower/spans lower/limits lower/rooms
-lower/results_apart
+lower/results_apart lower/loop_costs
 lower/memory lower/texts lower/pulling lower/targets lower/costs
 lower/bodies lower/node_kinds lower/folds lower/cuda_words lower/cuda_simulation
 lower/groups

@@ -1,6 +1,7 @@
 """Loops and choices inside loops: compiled on the fused engine, against NumPy and Python loops."""
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,28 +110,25 @@ class Case(NamedTuple):
     function: Callable[..., Any]
     args: tuple[Any, ...]
     rtol: float = 1e-12
-    twice: bool = True  # whether second derivatives are compiled here: of three loops they are many
 
 
 CASES = [
-    Case(three_deep, (0.5, 0.7, XS[:3, 0]), twice=False),
-    Case(arrays_inside, (XS[0], XS), twice=False),
+    Case(three_deep, (0.5, 0.7, XS[:3, 0])),
+    Case(arrays_inside, (XS[0], XS)),
     Case(choosing, (0.4, 0.6, XS[:, 1])),
     Case(searching, (0.4, 0.9, XS[:, 2])),
     Case(narrow, (np.float32(0.7), XS[:, 0].astype(np.float32)), 1e-6),
 ]
-EVERY = pytest.mark.parametrize("case", CASES, ids=[c.function.__name__ for c in CASES])
+NAMES = [c.function.__name__ for c in CASES]
+EVERY = pytest.mark.parametrize("case", CASES, ids=NAMES)
 
 
 def loops_of(graph: Any) -> list[Any]:
     return [node for node in graph.nodes if node.row in (scan_row, while_row)]
 
 
-def derivatives(case: Case) -> list[Any]:
-    """The graph, its two derivatives, and the derivative of one of them by the other mode."""
-    graph = cb.trace(lambda *args: case.function(cb, *args), *case.args)
-    pushed, pulled = jvp_graph(graph), vjp_graph(graph)
-    return [graph, pushed, pulled, *([jvp_graph(pulled)] if case.twice else [])]
+def traced(case: Case) -> Any:
+    return cb.trace(lambda *args: case.function(cb, *args), *case.args)
 
 
 def is_counted(node: Any) -> bool:
@@ -145,26 +143,42 @@ def is_counted(node: Any) -> bool:
     )
 
 
+def check_loops(graph: Any, rtol: float) -> None:
+    """Every loop of a graph is compiled, and gives what NumPy gives."""
+    nodes = [node for node in loops_of(graph) if not is_counted(node)]
+    assert nodes
+    for node in nodes:
+        types = [graph.types[i] for i in node.operands]
+        given = [RNG.uniform(0.5, 1.5, t.shape).astype(t.dtype)[()] for t in types]
+        want = node.row.numpy(*given, **dict(node.params))
+        got = np.full_like(want, -1)
+        function = compiled_function(node, vectorised=True)
+        assert isinstance(function, CompiledScan | CompiledWhile)
+        function(got, *given)
+        np.testing.assert_allclose(got, want, rtol=rtol)
+
+
 @EVERY
 def test_loops_with_loops_inside_are_compiled_and_give_what_numpy_gives(case: Case) -> None:
-    compiled = 0
-    for graph in derivatives(case):
-        for node in loops_of(graph):
-            if is_counted(node):
-                continue
-            types = [graph.types[i] for i in node.operands]
-            given = [RNG.uniform(0.5, 1.5, t.shape).astype(t.dtype)[()] for t in types]
-            want = node.row.numpy(*given, **dict(node.params))
-            got = np.full_like(want, -1)
-            function = compiled_function(node, vectorised=True)
-            assert isinstance(function, CompiledScan | CompiledWhile)
-            function(got, *given)
-            np.testing.assert_allclose(got, want, rtol=max(1e-13, case.rtol / 10))
-            compiled += 1
-    assert compiled >= 2
+    check_loops(traced(case), max(1e-13, case.rtol / 10))
 
 
+@pytest.mark.deep
 @EVERY
+def test_loops_of_derivatives_are_compiled_and_give_what_numpy_gives(case: Case) -> None:
+    graph, rtol = traced(case), max(1e-13, case.rtol / 10)
+    for made in (jvp_graph(graph), vjp_graph(graph), jvp_graph(vjp_graph(graph))):
+        check_loops(made, rtol)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(c, marks=[pytest.mark.deep] if c.function is arrays_inside else [])
+        for c in CASES
+    ],
+    ids=NAMES,
+)
 def test_values_and_gradients_are_those_of_python_loops(case: Case) -> None:
     looped = lambda *args: case.function(cb, *args)  # noqa: E731
     plain = lambda *args: case.function(Python, *args)  # noqa: E731
@@ -190,12 +204,16 @@ def test_values_have_the_bits_of_python_loops() -> None:
 
 
 def test_second_derivatives_of_nested_loops() -> None:
-    for case in (CASES[2], CASES[3]):
-        looped = lambda x, case=case: case.function(cb, x, *case.args[1:])  # noqa: E731
-        plain = lambda x, case=case: case.function(Python, x, *case.args[1:])  # noqa: E731
-        got = cb.compile(cb.grad(cb.grad(looped)), engine="fused")(case.args[0])
-        want = cb.grad(cb.grad(plain))(case.args[0])
-        np.testing.assert_allclose(got, want, rtol=1e-10)
+    def square(be: Any, x: Any) -> Any:
+        inner = lambda d, s: (d * s + x * x, None)  # noqa: E731
+        step = lambda c, t: (
+            be.cond(t > 1.0, lambda v: be.scan(inner, v, XS[:3, 1])[0], np.sin, c),
+            None,
+        )
+        return be.scan(step, x, XS[:, 0])[0]
+
+    got = cb.compile(cb.grad(cb.grad(lambda x: square(cb, x))), engine="fused")(0.4)
+    np.testing.assert_allclose(got, cb.grad(cb.grad(lambda x: square(Python, x)))(0.4), rtol=1e-10)
 
 
 # --- what is run --------------------------------------------------------------------------------
@@ -269,11 +287,15 @@ def test_long_nested_loops_are_compiled_on_both_engines(engine: str) -> None:
     """In NumPy the 4e5 steps would take seconds; the tape compiles what is dear."""
     ts = RNG.uniform(-0.5, 0.5, 200)
 
-    def f(be: Any, x: Any) -> Any:
+    def f(x: Any) -> Any:
         inner = lambda d, t: (d * t + x, None)  # noqa: E731
-        return be.scan(lambda c, _: (be.scan(inner, c, ts)[0], None), x, length=2000)[0]
+        return cb.scan(lambda c, _: (cb.scan(inner, c, ts)[0], None), x, length=2000)[0]
 
-    value = cb.compile(lambda x: f(cb, x), engine=engine)(0.3)
+    compiled = cb.compile(f, engine=engine)
+    assert compiled(0.3) < 1.0
+    start = perf_counter()
+    value = compiled(0.3)
+    assert perf_counter() - start < 0.5
     last = 0.3
     for t in ts.tolist():  # which forgets where it began
         last = last * t + 0.3

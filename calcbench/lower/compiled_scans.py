@@ -12,7 +12,8 @@ import numpy as np
 from calcbench.graph.control_scans import Loop
 from calcbench.lower.compiler import Argument, compile_only, load
 from calcbench.lower.loop_code import LoopCode, loop_code, with_imports
-from calcbench.lower.nested_loops import callee, inner_steps
+from calcbench.lower.loop_costs import loop_cost
+from calcbench.lower.nested_loops import callee
 from calcbench.lower.targets import CPU
 
 
@@ -38,7 +39,7 @@ class CompiledScan:
 
     def __init__(self, code: LoopCode) -> None:
         self.code, self.loop = code, code.loop
-        self.chunk = max(CHUNK // inner_steps(self.loop.body.graph), 1)
+        self.chunk = max(CHUNK // loop_cost(self.loop.body.graph).runs, 1)
         self.sizes = [kind.size for kind in self.loop.kept()]
         lines = "\n    ".join([*code.lines("start", "stop"), "return taken"])
         header = f"def steps({', '.join(['start', 'stop', *code.names])}):"

@@ -20,6 +20,7 @@ from calcbench.graph.nodes import Node
 from calcbench.graph.rewriting import simplify
 from calcbench.lower import memory
 from calcbench.lower.compiler import EngineError, check_process
+from calcbench.lower.loop_costs import loop_cost
 from calcbench.lower.memory import MemoryPlan, check_budget
 from calcbench.lower.node_kinds import numpy_function
 from calcbench.lower.tape import TapeProgram, prepare_tape
@@ -172,8 +173,9 @@ def _tape_function(vectorised: bool, node: Node) -> Callable[..., None]:
     if node.row is scan_row:
         params: Any = dict(node.params)
         graph = params["body"].graph
-        step = STEP_START + STEP_PER_NODE * len(graph)
-        if params["length"] * step > predicted_compile_seconds(graph):
+        cost = loop_cost(graph)
+        step = STEP_START * cost.runs + STEP_PER_NODE * cost.node_runs
+        if params["length"] * step > COMPILE_START + COMPILE_PER_NODE * cost.nodes:
             compiled = import_module("calcbench.lower.compiled_loops").compiled_function
             function: Callable[..., None] = compiled(node, vectorised)
             return function

@@ -43,18 +43,6 @@ def callee(node: Node, vectorised: bool) -> Callee | None:
     return None
 
 
-def inner_steps(graph: Graph) -> int:
-    """The steps of all loops in a graph, as far as they are known, and one."""
-    count = 1
-    for node in graph.nodes:
-        params: Any = dict(node.params)
-        if node.row is scan_row:
-            count += params["length"] * inner_steps(params["body"].graph)
-        elif node.row is cond_row:
-            count += max(inner_steps(body.graph) for body in params["branches"])
-    return count
-
-
 # --- while loops --------------------------------------------------------------------------------
 
 
