@@ -98,26 +98,40 @@ class Elimination:
             for tail, edge in edges.items()
         }
 
-    def _product(self, second: Edge, first: Edge, vertices: tuple[int, int, int]) -> Edge:
-        """In the cheapest of three ways: one edge's rule on the other as a matrix, or matrices."""
+    def cost(self, vertex: int) -> int:
+        """The operations that eliminating a value next would take."""
+        total = 0
+        for head in self.out[vertex]:
+            second = self.into[head][vertex]
+            for tail, first in self.into[vertex].items():
+                known = self.into[head].get(tail)
+                total += self._way(second, first, (head, vertex, tail))[0]
+                total += 0 if known is None else self._sum_cost(known, head, tail)
+        return total
+
+    def _way(self, second: Edge, first: Edge, vertices: tuple[int, int, int]) -> tuple[int, str]:
+        """The cheapest of three products: one edge's rule on the other as a matrix, or matrices."""
         head, middle, tail = vertices
         rows, columns = self.sizes[head], self.sizes[tail]
-        inner, outer = (
-            self._matrix_cost(*edge) for edge in ((first, middle, tail), (second, head, middle))
-        )
-        ways = {"multiply": inner + outer + rows * columns * max(2 * self.sizes[middle] - 1, 0)}
+        inner = self._matrix_cost(first, middle, tail)
+        outer = self._matrix_cost(second, head, middle)
+        ways = [(inner + outer + rows * columns * max(2 * self.sizes[middle] - 1, 0), "multiply")]
         if second.push is not None:
-            ways["push"] = inner + columns * second.push
+            ways.append((inner + columns * second.push, "push"))
         if first.pull is not None:
-            ways["pull"] = outer + rows * first.pull
-        way = min(ways, key=ways.__getitem__)
-        self.operations += ways[way]
+            ways.append((outer + rows * first.pull, "pull"))
+        return min(ways, key=lambda way: way[0])
+
+    def _product(self, second: Edge, first: Edge, vertices: tuple[int, int, int]) -> Edge:
+        head, middle, tail = vertices
+        operations, way = self._way(second, first, vertices)
+        self.operations += operations
         right = first.block if way == "pull" else self._block(first, middle, tail)
         left = second.block if way == "push" else self._block(second, head, middle)
         if way == "push":
-            return Edge(None, None, self.blocks.pushed(left, right, columns))
+            return Edge(None, None, self.blocks.pushed(left, right, self.sizes[tail]))
         if way == "pull":
-            return Edge(None, None, self.blocks.pulled(right, left, rows))
+            return Edge(None, None, self.blocks.pulled(right, left, self.sizes[head]))
         return Edge(None, None, self.blocks.multiplied(left, right))
 
     def _matrix_cost(self, edge: Edge, head: int, tail: int) -> int:
@@ -136,16 +150,19 @@ class Elimination:
             return self.blocks.pushed(edge.block, None, self.sizes[tail])
         return self.blocks.pulled(edge.block, None, self.sizes[head])
 
-    def _matrix(self, edge: Edge, head: int, tail: int) -> Edge:
-        self.operations += self._matrix_cost(edge, head, tail)
-        return Edge(None, None, self._block(edge, head, tail))
-
     def _sum(self, known: Edge | None, found: Edge, head: int, tail: int) -> Edge:
         if known is None:
             return found
-        matrix = self._matrix(known, head, tail)
-        self.operations += self.sizes[head] * self.sizes[tail]
-        return Edge(None, None, self.blocks.added(matrix.block, found.block))
+        self.operations += self._sum_cost(known, head, tail)
+        matrix = self._block(known, head, tail)
+        return Edge(None, None, self.blocks.added(matrix, found.block))
+
+    def _sum_cost(self, known: Edge, head: int, tail: int) -> int:
+        return self._matrix_cost(known, head, tail) + self.sizes[head] * self.sizes[tail]
+
+    def _matrix(self, edge: Edge, head: int, tail: int) -> Edge:
+        self.operations += self._matrix_cost(edge, head, tail)
+        return Edge(None, None, self._block(edge, head, tail))
 
 
 # --- orders ---------------------------------------------------------------------------------------
@@ -198,17 +215,11 @@ def greedy_order(linear: Linear) -> tuple[int, ...]:
     """Always the value that takes the fewest operations next; the earliest of equal ones."""
     state, order, left = Elimination(linear), [], list(linear.inner)
     while left:
-        best = min(left, key=lambda vertex: _next_cost(state, vertex))
+        best = min(left, key=state.cost)
         state.eliminate(best)
         left.remove(best)
         order.append(best)
     return tuple(order)
-
-
-def _next_cost(state: Elimination, vertex: int) -> int:
-    trial = state.copy()
-    trial.eliminate(vertex)
-    return trial.operations - state.operations
 
 
 def _searched(linear: Linear, width: int) -> tuple[int, ...]:
@@ -218,19 +229,25 @@ def _searched(linear: Linear, width: int) -> tuple[int, ...]:
     """
     layer: Layer = {frozenset(): (Elimination(linear), ())}
     for _ in linear.inner:
-        found = _next_layer(layer, linear.inner)
-        kept = sorted(found, key=lambda gone: found[gone][0].operations)[:width]
-        layer = {gone: found[gone] for gone in kept}
+        layer = _next_layer(layer, linear.inner, width)
     return next(iter(layer.values()))[1]
 
 
-def _next_layer(layer: Layer, inner: Sequence[int]) -> Layer:
-    found: Layer = {}
-    for gone, (state, order) in layer.items():
+def _next_layer(layer: Layer, inner: Sequence[int], width: int) -> Layer:
+    best: dict[frozenset[int], tuple[int, frozenset[int], int]] = {}
+    for gone, (state, _) in layer.items():
         for vertex in inner:
             if vertex not in gone:
-                trial, key = state.copy(), gone | {vertex}
-                trial.eliminate(vertex)
-                if key not in found or trial.operations < found[key][0].operations:
-                    found[key] = trial, (*order, vertex)
-    return found
+                total, key = state.operations + state.cost(vertex), gone | {vertex}
+                if key not in best or total < best[key][0]:
+                    best[key] = total, gone, vertex
+    kept = sorted(best, key=lambda key: best[key][0])[:width]
+    return {key: _eliminated(layer[best[key][1]], best[key][2]) for key in kept}
+
+
+def _eliminated(
+    reached: tuple[Elimination, tuple[int, ...]], vertex: int
+) -> tuple[Elimination, tuple[int, ...]]:
+    state = reached[0].copy()
+    state.eliminate(vertex)
+    return state, (*reached[1], vertex)
