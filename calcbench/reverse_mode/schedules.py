@@ -11,9 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import comb
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from calcbench.graph.arraytype import CalcbenchError
+
+
+KINDS = ("restore", "advance", "store", "sweep")
+ACTIONS_AT_ONCE = 64
 
 
 class ScheduleError(CalcbenchError, ValueError):
@@ -121,23 +127,73 @@ def coarse_schedule(steps: int, slots: int) -> Iterator[Action]:
     [('advance', 0, 3), ('store', 3, 3), ('sweep', 3, 5), ('restore', 0, 0), ('sweep', 0, 3)]
     """
     _check(steps, slots)
-    # part, the slot of its first state, and whether that is at hand
-    pending = [(0, steps, 0, True)]
-    while pending:
-        start, stop, slot, at_hand = pending.pop()
+    slots = min(slots, steps)
+    pending = np.zeros((slots + 2, 4), np.int64)
+    pending[0] = 0, steps, 0, 1
+    actions = np.zeros((ACTIONS_AT_ONCE, 4), np.int64)
+    top = 1
+    while top:
+        count, top = next_actions(pending, top, slots, actions)
+        for kind, *rest in actions[:count].tolist():
+            yield Action(KINDS[kind], *rest)
+
+
+def next_actions(pending: Any, top: int, slots: int, actions: Any) -> tuple[int, int]:
+    """Fill an array with the next actions; a text that engines compile, too.
+
+    Parameters
+    ----------
+    pending : array of int64, shape (slots + 2, 4)
+        A stack of parts of the chain to reverse: the first step, the one after the last, the slot
+        of the first state, and whether that is at hand.
+    top : int
+        How many parts the stack holds.
+    slots : int
+    actions : array of int64, shape (n, 4)
+        Is given rows of the place in `KINDS`, start, stop and slot.
+
+    Returns
+    -------
+    count, top : int
+        How many actions were written, and how many parts are left.
+    """
+    count = 0
+    while top > 0 and count + 3 <= actions.shape[0]:
+        top -= 1
+        start, stop = pending[top, 0], pending[top, 1]
+        slot, at_hand = pending[top, 2], pending[top, 3]
         if not at_hand:
-            yield Action("restore", start, start, slot)
-        if stop - start <= slots - slot + 1:
-            yield Action("sweep", start, stop, slot)
-            continue
-        middle = start + _split(stop - start, slots - slot)
-        yield Action("advance", start, middle, slot)
-        pending.append((start, middle, slot, False))
-        if slot + 1 < slots:
-            yield Action("store", middle, middle, slot + 1)
-            pending.append((middle, stop, slot + 1, True))
-        else:
-            yield Action("sweep", middle, stop, slot)
+            actions[count, 0], actions[count, 1] = 0, start
+            actions[count, 2], actions[count, 3] = start, slot
+            count += 1
+        last, free = start, slots - slot
+        if stop - start > free + 1:
+            # C(free + r, free) for the least r for which it is at least the number of steps, and
+            # for the r before.
+            steps, r, before, found = stop - start, 0, 1, 1
+            while found < steps:
+                r += 1
+                before, found = found, found * (free + r) // r
+            part = before * free // (free + r - 1)
+            last = start + min(before, steps - part)
+            actions[count, 0], actions[count, 1] = 1, start
+            actions[count, 2], actions[count, 3] = last, slot
+            count += 1
+            pending[top, 0], pending[top, 1] = start, last
+            pending[top, 2], pending[top, 3] = slot, 0
+            top += 1
+            if free > 1:
+                actions[count, 0], actions[count, 1] = 2, last
+                actions[count, 2], actions[count, 3] = last, slot + 1
+                count += 1
+                pending[top, 0], pending[top, 1] = last, stop
+                pending[top, 2], pending[top, 3] = slot + 1, 1
+                top += 1
+                continue
+        actions[count, 0], actions[count, 1] = 3, last
+        actions[count, 2], actions[count, 3] = stop, slot
+        count += 1
+    return count, top
 
 
 def _stored_sweep(sweep: Action) -> Iterator[Action]:
@@ -151,14 +207,6 @@ def _stored_sweep(sweep: Action) -> Iterator[Action]:
     for k in range(stop - 2, start - 1, -1):
         yield Action("restore", k, k, slot + k - start)
         yield Action("reverse", k, k + 1, slot)
-
-
-def _split(steps: int, slots: int) -> int:
-    """How many steps to advance before the next state is stored."""
-    if slots == 1:
-        return steps - 1
-    r = repetitions(steps, slots)
-    return min(comb(slots + r - 1, slots), steps - comb(slots + r - 2, slots - 1))
 
 
 def _check(steps: int, slots: int) -> None:
