@@ -240,8 +240,9 @@ def _bounds(
 
 
 def _forward_bounds(problem: _Problem, timings: Mapping[Key, Timing], held: int) -> Iterator[Bound]:
-    one, all_ = timings[ONE, DIRECT].median, timings["forward", DIRECT].median
-    yield forward_time(all_, one, problem.recording.n)
+    one, n = timings[ONE, DIRECT].median, problem.recording.n
+    if n > 1:
+        yield forward_time(timings["forward", DIRECT].median, one, n)
     yield forward_memory(plan_of_sweep(problem.recording, "forward").peak, held)
 
 

@@ -170,6 +170,30 @@ def test_all_bounds_hold_for_a_long_chain_of_numbers():
     assert all(b.holds for b in counted.values()), [*map(str, found.bounds)]
 
 
+def test_memory_of_forward_mode_on_whole_arrays_is_judged_by_the_function_alone():
+    """Whatever the engine does: the verdict is the comparison of the two plans, and says so."""
+    weights = np.linspace(0.0, 1.0, 2000)
+
+    def function(t):
+        y = t[0] * weights
+        for _ in range(12):
+            y = np.sin(y) * t[1]
+        return np.sum(y)
+
+    found = cb.compare_modes(function, np.ones(2), engines=["tape"], budget=0.01)
+    recording = record_function(function, np.ones(2))
+    alone = prepare_way(recording, "function", "tape").predicted
+    (bound,) = [b for b in found.bounds if "one direction" in b.claim]
+    assert bound.found == plan_of_sweep(recording, "forward").peak
+    assert bound.holds == (bound.found <= 2 * alone + 4096)
+    assert "direct sweeps run on whole arrays" in found.verdicts[0]
+
+
+def test_a_single_input_is_not_compared_with_one_direction():
+    found = cb.compare_modes(np.sin, np.array(0.3), engines=["tape"], budget=0.01)
+    assert not any("directions" in b.claim for b in found.bounds)
+
+
 def test_a_reverse_sweep_of_too_many_operations_is_flagged():
     """The power takes one operation, its derivative with a logarithm more than five."""
     found = cb.compare_modes(lambda x: x**x, np.array(1.5), engines=["tape"], budget=0.01)

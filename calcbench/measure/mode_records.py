@@ -16,7 +16,7 @@ from calcbench.measure.pages import write_page
 from calcbench.measure.plotting import write_plot
 from calcbench.measure.reporting import Cost
 from calcbench.measure.resident import Resident
-from calcbench.measure.stages import FUNCTION
+from calcbench.measure.stages import DIRECT, FUNCTION
 from calcbench.measure.tables import aligned
 from calcbench.measure.timing import Timing, seconds
 
@@ -105,7 +105,10 @@ class Comparison:
     def verdicts(self) -> tuple[str, ...]:
         """Whether theory holds here, what fusion saved, and where memory is not as predicted."""
         fused = [f"fused, {mode} mode: {saving}" for mode, saving in self.fused.items()]
-        return (*map(str, self.bounds), *fused, *filter(None, map(_memory, self.records)))
+        swept = dict.fromkeys(r.note for r in self.records if r.engine == DIRECT and r.note)
+        direct = [f"direct sweeps run {note}" for note in swept]
+        memory = filter(None, map(_memory, self.records))
+        return (*direct, *map(str, self.bounds), *fused, *memory)
 
     @property
     def recommendation(self) -> str:

@@ -273,4 +273,4 @@ def _peak_of_sweeps(plan: MemoryPlan, count: int, row: int, most_kept: int) -> i
 def _how(program: Any) -> str:
     """Whether the sweep is direct: for programs on whole arrays it is their transformed graph."""
     is_graph = isinstance(program, TransformedForward | TransformedReverse)
-    return "on whole arrays, so as a graph on the tape" if is_graph else ""
+    return "on whole arrays, so as the derivative's graph on the tape" if is_graph else ""
