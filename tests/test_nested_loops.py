@@ -13,7 +13,7 @@ from calcbench.graph.control_choices import cond_row
 from calcbench.graph.control_loops import while_row
 from calcbench.graph.control_scans import scan_row
 from calcbench.lower import nested_loops
-from calcbench.lower.compiled_loops import CompiledWhile, compiled_function
+from calcbench.lower.compiled_loops import CompiledChoice, CompiledWhile, compiled_function
 from calcbench.lower.compiled_scans import CHUNK, CompiledScan, compiled_scan
 from calcbench.lower.loop_code import loop_code
 from calcbench.reverse_mode.pullback import vjp_graph
@@ -206,10 +206,11 @@ def test_values_have_the_bits_of_python_loops() -> None:
 def test_second_derivatives_of_nested_loops() -> None:
     def square(be: Any, x: Any) -> Any:
         inner = lambda d, s: (d * s + x * x, None)  # noqa: E731
-        step = lambda c, t: (
-            be.cond(t > 1.0, lambda v: be.scan(inner, v, XS[:3, 1])[0], np.sin, c),
-            None,
-        )
+
+        def step(c: Any, t: Any) -> Any:
+            looped = lambda v: be.scan(inner, v, XS[:3, 1])[0]  # noqa: E731
+            return be.cond(t > 1.0, looped, np.sin, c), None
+
         return be.scan(step, x, XS[:, 0])[0]
 
     got = cb.compile(cb.grad(cb.grad(lambda x: square(cb, x))), engine="fused")(0.4)
@@ -245,6 +246,26 @@ def test_no_step_is_begun_after_the_last_where_it_might_not_end(inside: bool) ->
     assert isinstance(
         compiled_function(loops_of(cb.trace(f, 32.0))[0], True), CompiledScan | CompiledWhile
     )
+
+
+def test_choices_outside_of_loops_are_compiled_too() -> None:
+    """Numbers, arrays of two axes and constants; a loop in one branch; both results at once."""
+
+    def f(be: Any, x: Any, w: Any) -> Any:
+        looped = lambda v: (be.scan(lambda c, t: (c @ W * t, None), v, w)[0], w.sum())  # noqa: E731
+        plain = lambda v: (v * v, w[0] - w[1])  # noqa: E731
+        first, second = be.cond(x.sum() > 0, looped, plain, x)
+        return (first * first).sum() * second
+
+    node = next(n for n in cb.trace(lambda *a: f(cb, *a), XS, XS[0]).nodes if n.row is cond_row)
+    assert isinstance(compiled_function(node, True), CompiledChoice)
+    compiled = cb.compile(cb.value_and_grad(lambda *a: f(cb, *a), (0, 1)), engine="fused")
+    for x in (np.asfortranarray(XS), -XS):
+        got = compiled(x, XS[0])
+        want = cb.value_and_grad(lambda *a: f(Python, *a), (0, 1))(x, XS[0])
+        np.testing.assert_allclose(got[0], want[0], rtol=1e-12)
+        for one, other in zip(got[1], want[1], strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-15)
 
 
 def test_interrupts_are_answered_between_so_many_steps_of_all_loops() -> None:

@@ -79,7 +79,7 @@ class CompiledScan:
         """The carries, in memory of their own, and all that the loop is given."""
         code, count = self.code, self.loop.carries
         carry = [np.array(v, order="C").reshape(-1) for v in operands[:count]]
-        given = [_contiguous(v) for v in operands[count:]]
+        given = [contiguous(v) for v in operands[count:]]
         outputs = self.loop.body.outputs
         rooms = [
             np.empty(kind.size, kind.dtype)
@@ -105,5 +105,6 @@ def split(out: Any, sizes: Sequence[int]) -> dict[int, Any]:
     return {k: out[end - size : end] for k, (size, end) in enumerate(zip(sizes, ends, strict=True))}
 
 
-def _contiguous(value: Any) -> Any:
+def contiguous(value: Any) -> Any:
+    """The value as compiled code takes it: a number, or an array in C order."""
     return np.require(value, requirements=["C", "A"])[()]
