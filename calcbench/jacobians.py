@@ -86,7 +86,7 @@ def jacobian(
     (1998, 2)
     """
     if mode not in MODES:
-        raise DerivativeError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+        raise DerivativeError(f"mode must be 'auto', 'mixed', 'forward' or 'reverse', got {mode!r}")
     if sparse and mode == "mixed":
         raise DerivativeError(
             "a sparse Jacobian is computed by sweeps and not as a product: leave out mode='mixed' "
