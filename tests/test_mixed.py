@@ -13,6 +13,7 @@ import calcbench as cb
 from calcbench import compositions
 from calcbench.graph.activity import varied
 from calcbench.graph.trees import leaves_of
+from calcbench.measure import mode_predictions
 from calcbench.measure.counting import count_graph
 from calcbench.measure.mode_predictions import predict_modes
 from calcbench.mixed_mode.cuts import frontier, frontier_sizes, on_paths, orders
@@ -294,6 +295,34 @@ def test_the_narrowest_cut_is_found(seed):
             assert size == sum(width[i] for i in cut)
             assert not leads_past(graph, between, sources, set(cut))
     assert all(min(frontier_sizes(graph, order)) <= least for order in found[1:])
+
+
+def every_narrow_cut(graph, nodes, most):
+    """All sets of up to three values through which every path leads."""
+    between = on_paths(graph, nodes.active)
+    for count in (1, 2, 3):
+        for cut in itertools.combinations(between, count):
+            narrow = sum(int(graph.types[i].size) for i in cut) < most
+            if narrow and not leads_past(graph, between, nodes.sources, set(cut)):
+                yield cut
+
+
+def test_the_chosen_cut_beside_the_best_of_all():
+    """By brute force on random graphs: mostly the best, at most 15 % off (14 % in 200 graphs)."""
+    ratios = []
+    for seed in range(60):
+        graph = random_graph(seed)
+        nodes = mode_predictions.by_nodes(graph, [0])
+        found = predict_modes(graph, [0])
+        most = min(found.n, found.m)
+        cuts = every_narrow_cut(graph, nodes, most)
+        totals = [mode_predictions._cut(graph, nodes, c, found.n, found.m).total for c in cuts]
+        assert (found.cut is None) <= (not totals)
+        if totals:
+            ratios.append(found.cut.total / min(totals))
+    assert len(ratios) >= 10
+    assert max(ratios) <= 1.15
+    assert np.median(ratios) == 1
 
 
 # --- the choice ----------------------------------------------------------------------------------
