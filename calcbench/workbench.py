@@ -127,6 +127,11 @@ def compare_modes(
     _check("mode", modes, MODES)
     _check("engine", engines, ENGINES)
     check_budget(budget)
+    if not callable(function):
+        raise GraphError(
+            f"compare_modes takes a function and then its arguments, got {function!r:.60} first: "
+            "compare_modes(f, x), not compare_modes(f(x))"
+        )
     x = checked_point(args)
 
     def of_first(first: Any) -> Any:

@@ -356,6 +356,7 @@ REFUSED = {
     "no engine": (compared(energy, THREE, engines=[]), "got none"),
     "unknown mode": (compared(energy, THREE, modes=["both"]), "both"),
     "no point": (compared(energy), "the point"),
+    "no function": (compared(3.0, THREE), r"got 3.0 first: compare_modes\(f, x\)"),
     "integers": (compared(energy, np.arange(3)), "pass floats"),
     "no entries": (compared(energy, np.ones(0)), "no entries"),
     "no entries in the result": (compared(lambda x: x[:0] * 2, THREE), r"result has no entries"),
@@ -400,6 +401,17 @@ def test_bad_input_is_refused(name, monkeypatch):
     monkeypatch.setattr(workbench, "time_calls", lambda *_: pytest.fail("timed"))
     with np.errstate(all="ignore"), pytest.raises(cb.CalcbenchError, match=message):
         call()
+
+
+def test_a_function_that_writes_to_its_argument_leaves_the_point_alone():
+    def shifted(x):
+        x += 1.0
+        return x * x
+
+    point = np.array([1.0, 2.0])
+    found = cb.compare_modes(shifted, point, engines=["tape"], budget=0.01)
+    assert point.tolist() == [1.0, 2.0]
+    assert len(found.records) == 4
 
 
 def test_noise_of_rounding_is_no_randomness():

@@ -59,7 +59,7 @@ def one_direction(function: Function, x: np.ndarray) -> Call:
 
 def by_cotangents(function: Function, x: np.ndarray) -> Call:
     """One reverse sweep an output."""
-    y = np.asarray(function(x))
+    y = np.asarray(function(x.copy()))  # a function may write to its argument
     if y.ndim == 0:
         return lambda: reverse_sweep(function, x)[1]
     seeds = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
