@@ -114,7 +114,9 @@ def coarse_schedule(steps: int, slots: int) -> Iterator[Action]:
     ------
     Action
         Of kind "restore", "advance", "store", or "sweep": compute the states before each of the
-        steps `start` to `stop` - 1 from the first, which is at hand, and reverse these steps.
+        steps `start` to `stop` - 1 from the first, which is at hand, and reverse these steps. The
+        states may be put into slots from `slot` on; the last of them needs none, and may be in
+        one more than there are.
 
     Raises
     ------
@@ -190,6 +192,7 @@ def next_actions(pending: Any, top: int, slots: int, actions: Any) -> tuple[int,
                 pending[top, 2], pending[top, 3] = slot + 1, 1
                 top += 1
                 continue
+            slot += 1
         actions[count, 0], actions[count, 1] = 3, last
         actions[count, 2], actions[count, 3] = stop, slot
         count += 1
