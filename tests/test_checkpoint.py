@@ -1,5 +1,9 @@
 """checkpoint: the same bits in less memory, and no step computed more often than must be."""
 
+import gc
+import tracemalloc
+from time import perf_counter
+
 import numpy as np
 import pytest
 
@@ -17,6 +21,7 @@ from calcbench.graph.control_scans import run_scan
 from calcbench.graph.interpreter import evaluate, inline
 from calcbench.graph.ir import Builder, numpy_meaning
 from calcbench.graph.rewriting import simplify
+from calcbench.lower.compiled_reversals import compiled_reversal
 from calcbench.lower.fused import arena_bytes
 from calcbench.reverse_mode.budgets import held_bytes, within
 from calcbench.reverse_mode.pullback import vjp_graph
@@ -284,6 +289,55 @@ def test_a_scan_stores_few_states_and_gives_the_same_bits(reverse, slots):
     assert found[0] == expected[0]
     for have, want in zip(found[1], expected[1], strict=True):
         np.testing.assert_array_equal(have, want)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_compiled_scans_store_few_states_and_give_the_same_bits(reverse):
+    """One piece of code serves any number of slots."""
+
+    def function(x, w, xs):
+        return recurrent(x, w, xs, reverse)
+
+    def compiled(f, engine="fused"):
+        return cb.compile(cb.value_and_grad(f, argnums=(0, 1, 2)), engine=engine)
+
+    before, expected = compiled_reversal.cache_info().misses, compiled(function)
+    value, gradients = expected(X[:3], SMALL, STEPS)
+    for slots in (1, 2, 3, 5, 10, 36, 37, 60):
+        found = compiled(cb.checkpoint(function, slots=slots))(X[:3], SMALL, STEPS)
+        assert found[0] == value
+        for have, want in zip(found[1], gradients, strict=True):
+            np.testing.assert_array_equal(have, want)
+    assert compiled_reversal.cache_info().misses == before + 1
+
+
+def test_the_tape_compiles_what_is_long():
+    def chain(x):
+        return cb.scan(lambda c, _: (np.sin(c) * x, None), x, length=100_000)[0]
+
+    stored, saving = (
+        cb.compile(cb.grad(f), engine="tape") for f in (chain, cb.checkpoint(chain, slots=300))
+    )
+    started = perf_counter()
+    assert stored(0.9) == saving(0.9)
+    assert perf_counter() - started < 20  # in NumPy these are a million calls
+
+
+def test_few_slots_take_little_memory_while_they_run():
+    def chain(x):
+        return cb.scan(lambda c, _: (np.sin(c) * x, None), x, length=200_000)[0]
+
+    peaks = []
+    for function in (chain, cb.checkpoint(chain, slots=700)):
+        gradient = cb.compile(cb.grad(function), engine="fused")
+        gradient(0.9)
+        gc.collect()
+        tracemalloc.start()
+        gradient(0.9)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] > 8 * 200_000
+    assert peaks[1] < 0.1 * peaks[0]
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5, 12, 40])

@@ -92,8 +92,9 @@ lower/calls lower/shared lower/parts
 lower/layout
 lower/drivers
 lower/loop_code
-lower/nested_loops
-lower/compiled_scans
+lower/nested_loops lower/stretches
+lower/compiled_scans lower/reversal_code lower/saving_code
+lower/compiled_reversals
 lower/compiled_loops
 lower/fused
 lower/engines

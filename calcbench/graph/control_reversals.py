@@ -100,6 +100,11 @@ class Saving(NamedTuple):
         states = [ArrayType((count, *t.shape), t.dtype) for t in loop.body.inputs[: loop.carries]]
         return [*loop.results(), *states]
 
+    def kept(self) -> list[ArrayType]:
+        """The types of what is laid end to end."""
+        results = self.results()
+        return [results[k] for k in self.loop.keep]
+
     def own(self) -> tuple[int, ...]:
         """What is kept of the scan's own results."""
         return tuple(k for k in self.loop.keep if k < len(self.loop.body.outputs))
@@ -168,8 +173,7 @@ def run_stretch(
 def _saving_type(*operands: ArrayType, slots: int, **params: Any) -> ArrayType:
     saving = Saving(Loop(**params), slots)
     scan_row.infer(*operands, **(params | {"keep": saving.own() or (0,)}))
-    results = saving.results()
-    return packed_type("saving_scan", [results[k] for k in saving.loop.keep])
+    return packed_type("saving_scan", saving.kept())
 
 
 def _saving(*operands: Any, slots: int, **params: Any) -> Any:

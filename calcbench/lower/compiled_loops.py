@@ -12,10 +12,12 @@ from calcbench.graph.arraytype import BOOL, ArrayType
 from calcbench.graph.control_bodies import pack_arrays
 from calcbench.graph.control_choices import cond_row
 from calcbench.graph.control_loops import While, while_row
+from calcbench.graph.control_reversals import saving_scan, scan_reversal
 from calcbench.graph.control_scans import Loop, scan_row
 from calcbench.graph.ir import numpy_meaning
 from calcbench.graph.nodes import Node
 from calcbench.lower.calls import Callee, array_names, operand_text
+from calcbench.lower.compiled_reversals import checkpointing_function
 from calcbench.lower.compiled_scans import (
     REMEMBERED,
     CompiledScan,
@@ -53,6 +55,8 @@ def compiled_function(node: Node, vectorised: bool) -> Callable[..., None]:
         found = None if around is None else CompiledWhile(loop, around, vectorised)
     elif node.row is cond_row:
         found = _compiled_choice(node._replace(operands=()), vectorised)
+    elif node.row in (saving_scan, scan_reversal):
+        found = checkpointing_function(node, vectorised)
     else:
         return numpy_function(node)
     return found or InNumpy(node)

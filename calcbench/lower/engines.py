@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from calcbench.graph.arraytype import DTypeError, ShapeError
 from calcbench.graph.control_checkpoints import without_regions
+from calcbench.graph.control_reversals import saving_scan, scan_reversal
 from calcbench.graph.control_scans import scan_row
 from calcbench.graph.evaluation import Plan, check_guards
 from calcbench.graph.ir import Graph
@@ -32,6 +33,7 @@ DTYPES = frozenset(["float64", "float32", "int64", "bool"])
 COMPILE_START, COMPILE_PER_NODE = 0.1, 0.005
 # Seconds for one step of a scan in NumPy, measured on bodies of 5 and 40 nodes.
 STEP_START, STEP_PER_NODE = 5e-6, 1e-6
+BODIES: dict[Any, str] = {scan_row: "body", saving_scan: "body", scan_reversal: "down"}  # of loops
 
 
 class Executable(Protocol):
@@ -170,9 +172,9 @@ def _tape(graph: Graph, options: Options) -> Executable:
 
 
 def _tape_function(vectorised: bool, node: Node) -> Callable[..., None]:
-    if node.row is scan_row:
+    if node.row in BODIES:
         params: Any = dict(node.params)
-        graph = params["body"].graph
+        graph = params[BODIES[node.row]].graph
         cost = loop_cost(graph)
         step = STEP_START * cost.runs + STEP_PER_NODE * cost.node_runs
         if params["length"] * step > COMPILE_START + COMPILE_PER_NODE * cost.nodes:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.control_scans import Loop
 from calcbench.graph.ir import Graph
 from calcbench.lower.access import WRITERS
@@ -65,6 +66,7 @@ class BodyCode(NamedTuple):
 
 def body_code(graph: Graph, vectorised: bool, callee_of: CalleeOf) -> BodyCode | None:
     """The code of a graph; None if it calls out of compiled code, or shares out a loop."""
+    graph = without_regions(graph)
     plan = Planner(graph, variables=True)
     layout = Layout(graph, plan, counts_no_references=True)
     drivers = Drivers(graph, plan, layout, CPU, vectorised, callee_of=callee_of)

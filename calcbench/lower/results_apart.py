@@ -13,6 +13,7 @@ from typing import Any
 from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.control_choices import cond_row
 from calcbench.graph.control_loops import While, while_row
+from calcbench.graph.control_reversals import Reversal, Saving, saving_scan, scan_reversal
 from calcbench.graph.control_scans import Loop, scan_row
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import Node
@@ -29,6 +30,11 @@ def result_types(node: Node) -> list[ArrayType]:
         return Loop(**params).kept()
     if node.row is while_row:
         return While(**params).kept()
+    if node.row is saving_scan:
+        saving = Saving(Loop(**{k: v for k, v in params.items() if k != "slots"}), params["slots"])
+        return saving.kept()
+    if node.row is scan_reversal:
+        return Reversal(**params).loops[1].kept()
     if node.row is cond_row:
         return [params["branches"][0].outputs[k] for k in params["keep"]]
     return []
