@@ -11,6 +11,7 @@ import calcbench as cb
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.checker import check_graph
 from calcbench.graph.control_checkpoints import without_regions
+from calcbench.graph.control_expansion import without_checkpoints
 from calcbench.graph.control_reversals import (
     Reversal,
     run_reversal,
@@ -396,3 +397,21 @@ def test_higher_derivatives_of_a_scan_with_few_states():
 def test_a_graph_with_few_states_checks_and_survives_a_round_trip():
     graph = vjp_graph(cb.trace(cb.checkpoint(recurrent, slots=3), X[:3]))
     assert check_graph(graph) == cb.graph_from_json(cb.graph_to_json(graph))
+
+
+def test_sparse_derivatives_of_a_checkpointed_function():
+    """The pattern is that of the function whose scans store all."""
+
+    def function(x):
+        ends = cb.scan(lambda c, t: (c * 0.5 + np.sin(t), c * t), 0.0, x)[1]
+        return np.sum(ends[:5] ** 2) + np.sum(np.cos(x))
+
+    saving, x = cb.checkpoint(function, slots=3), X[:12]
+    found, expected = (cb.hessian(f, sparse=True)(x) for f in (saving, function))
+    assert found.nnz == expected.nnz
+    np.testing.assert_allclose(found.toarray(), expected.toarray(), rtol=1e-12, atol=1e-12)
+    graph = vjp_graph(cb.trace(saving, x))
+    plain = check_graph(without_checkpoints(graph))
+    assert {"scan"} == {n.row.name for n in plain.nodes if n.row.kind == "control"}
+    for have, want in zip(evaluate(plain, x, 1.0), evaluate(graph, x, 1.0), strict=True):
+        np.testing.assert_array_equal(have, want)

@@ -26,6 +26,7 @@ graph/linearisation graph/control_bodies reverse_mode/rematerialising
 graph/control_scans graph/control_choices reverse_mode/budgets
 graph/control_loops graph/control_reversals
 graph/control_checkpoints
+graph/control_expansion
 forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
 graph/batching
 graph/keys graph/matrix_functions graph/reductions graph/shaping

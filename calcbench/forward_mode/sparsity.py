@@ -16,7 +16,7 @@ from calcbench.forward_mode.pattern_rules import DECIDING, Reach, rule_of
 from calcbench.forward_mode.patterns import Pattern, stacked
 from calcbench.graph.activity import varied
 from calcbench.graph.arraytype import DerivativeError
-from calcbench.graph.control_checkpoints import without_regions
+from calcbench.graph.control_expansion import without_checkpoints
 from calcbench.graph.ir import Graph, numpy_meaning, reachable
 from calcbench.graph.nodes import INPUT, Node
 
@@ -60,7 +60,7 @@ def jacobian_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any])
     array([[1, 1, 0],
            [0, 1, 1]])
     """
-    return _whole_pattern(without_regions(graph), wrt, fixed).matrix()
+    return _whole_pattern(without_checkpoints(graph), wrt, fixed).matrix()
 
 
 def _whole_pattern(graph: Graph, wrt: Sequence[int], fixed: Mapping[int, Any]) -> Pattern:
