@@ -111,3 +111,17 @@ def test_the_graph_of_the_seed_example_has_a_value_and_a_cotangent_at_every_node
     counts = [int(n) for n in re.findall(r"(\d+) operations", text)]
     assert counts[0] > counts[1]
     assert " = exp " not in text.split("w alone:")[1]
+
+
+def test_checkpointing_trades_steps_for_bytes_as_the_optimum_says():
+    """l = 1e5 steps with s slots: r l - C(s + r, s + 1) steps, r the least with C(s + r, s) >= l."""
+    text = output_of("08_checkpointing.py")
+    rows = re.findall(r"^ +(\d+) +(\d+) +([\d.]+)% +(\d+) +([\d.]+) +([\d.]+)$", text, re.M)
+    slots, held, part, program, again, _ = zip(*[map(float, row) for row in rows], strict=True)
+    assert slots == (10, 30, 100, 300, 1000)
+    assert again == (8.32, 4.48, 2.95, 2.54, 1.99)
+    assert list(held) == sorted(held)
+    assert part[-1] < 1.1
+    assert max(program) < 1.01 * min(program)
+    nets = [int(n) for n in re.findall(r"(\d+) bytes, +\d+ operations", text)]
+    assert nets[0] > 2 * max(nets[1:])
