@@ -12,13 +12,9 @@ from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.checker import check_graph
 from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.control_expansion import without_checkpoints
-from calcbench.graph.control_reversals import (
-    Reversal,
-    run_reversal,
-    scan_reversal,
-    state_count,
-)
-from calcbench.graph.control_scans import run_scan
+from calcbench.graph.control_reversals import scan_reversal
+from calcbench.graph.control_steps import run_scan
+from calcbench.graph.control_stretches import Reversal, run_reversal, state_count
 from calcbench.graph.interpreter import evaluate, inline
 from calcbench.graph.ir import Builder, numpy_meaning
 from calcbench.graph.rewriting import simplify

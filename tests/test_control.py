@@ -11,7 +11,7 @@ from laws import agree_with_differences, checked
 
 import calcbench as cb
 from calcbench.forward_mode.pushforward import jvp_graph
-from calcbench.graph import control_scans
+from calcbench.graph import control_scans, control_steps
 from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.batching import batched
 from calcbench.graph.checker import check_graph
@@ -284,7 +284,9 @@ MUTANTS = [
 
 @pytest.mark.parametrize(("name", "mutant"), MUTANTS, ids=[name for name, _ in MUTANTS])
 def test_a_broken_rule_is_noticed(name: str, mutant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_scans, name, mutant)
+    for module in (control_scans, control_steps):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, mutant)
     noticed = 0
     for case in SCANS:
         try:

@@ -114,7 +114,7 @@ def test_the_graph_of_the_seed_example_has_a_value_and_a_cotangent_at_every_node
 
 
 def test_checkpointing_trades_steps_for_bytes_as_the_optimum_says():
-    """l = 1e5 steps with s slots: r l - C(s + r, s + 1) steps, r the least with C(s + r, s) >= l."""
+    """l = 1e5 steps, s slots: r l - C(s + r, s + 1) steps, r the least with C(s + r, s) >= l."""
     text = output_of("08_checkpointing.py")
     rows = re.findall(r"^ +(\d+) +(\d+) +([\d.]+)% +(\d+) +([\d.]+) +([\d.]+)$", text, re.M)
     slots, held, part, program, again, _ = zip(*[map(float, row) for row in rows], strict=True)

@@ -15,15 +15,16 @@ import pytest
 # none of its own line. The `__init__.py` of a folder is called after it. New files go in here.
 LAYERS = """
 graph/arraytype graph/conventions graph/environment graph/kernels graph/trees
-forward_mode/accumulation reverse_mode/accumulation reverse_mode/schedules graph/markup graph/layering
-graph/nodes graph/origins graph/primitive
+forward_mode/accumulation reverse_mode/accumulation reverse_mode/schedules
+graph/nodes graph/origins graph/primitive graph/markup graph/layering
 graph/activity graph/drawing graph/printing graph/structural graph/diagonals
 graph/ir graph/comparison graph/linalg graph/products
-graph/interpreter graph/captions graph/checker graph/elementwise graph/evaluation graph/factorisations
-graph/kinks graph/masks graph/ordering graph/special
+graph/interpreter graph/checker graph/elementwise graph/evaluation graph/factorisations
+graph/captions graph/kinks graph/masks graph/ordering graph/special
 graph/rewriting graph/lifting graph/lifetimes
 graph/linearisation graph/control_bodies reverse_mode/rematerialising
-graph/control_scans graph/control_choices reverse_mode/budgets
+graph/control_steps graph/control_choices reverse_mode/budgets
+graph/control_scans graph/control_stretches
 graph/control_loops graph/control_reversals
 graph/control_checkpoints
 graph/control_expansion

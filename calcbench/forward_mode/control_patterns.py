@@ -25,7 +25,7 @@ from calcbench.forward_mode.patterns import (
 )
 from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.control_bodies import Body, with_outputs
-from calcbench.graph.control_scans import Loop
+from calcbench.graph.control_steps import Loop
 
 
 PatternOf = Callable[[Any, Sequence[int], dict[int, Any]], Pattern]

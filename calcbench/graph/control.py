@@ -21,7 +21,8 @@ from calcbench.graph.control_functions import (
     traced_body,
 )
 from calcbench.graph.control_loops import while_row
-from calcbench.graph.control_scans import Loop, scan_row
+from calcbench.graph.control_scans import scan_row
+from calcbench.graph.control_steps import Loop
 from calcbench.graph.lifting import Value, common_builder, place
 from calcbench.graph.primitive import Primitive
 

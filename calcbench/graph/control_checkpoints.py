@@ -23,7 +23,8 @@ from calcbench.graph.control_bodies import (
     with_outputs,
 )
 from calcbench.graph.control_reversals import saving_scan
-from calcbench.graph.control_scans import Loop, scan_row
+from calcbench.graph.control_scans import scan_row
+from calcbench.graph.control_steps import Loop
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifetimes import byte_size

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from calcbench.graph.control_bodies import pack, unpack
 from calcbench.graph.control_checkpoints import without_regions
-from calcbench.graph.control_reversals import Reversal, Saving, as_scans, saving_scan, scan_reversal
-from calcbench.graph.control_scans import Loop, scan_row
+from calcbench.graph.control_reversals import as_scans, saving_scan, scan_reversal
+from calcbench.graph.control_scans import scan_row
+from calcbench.graph.control_steps import Loop
+from calcbench.graph.control_stretches import Reversal, Saving
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value

@@ -24,7 +24,8 @@ from calcbench.graph.control_bodies import (
     with_further_inputs,
     with_outputs,
 )
-from calcbench.graph.control_scans import Operands, add_scan
+from calcbench.graph.control_scans import add_scan
+from calcbench.graph.control_steps import Operands
 from calcbench.graph.evaluation import Plan
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.lifting import Value

@@ -13,7 +13,8 @@ from calcbench.graph.control_bodies import pack_arrays
 from calcbench.graph.control_choices import cond_row
 from calcbench.graph.control_loops import While, while_row
 from calcbench.graph.control_reversals import saving_scan, scan_reversal
-from calcbench.graph.control_scans import Loop, scan_row
+from calcbench.graph.control_scans import scan_row
+from calcbench.graph.control_steps import Loop
 from calcbench.graph.ir import numpy_meaning
 from calcbench.graph.nodes import Node
 from calcbench.lower.calls import Callee, array_names, operand_text

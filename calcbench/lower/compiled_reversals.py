@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.arraytype import ArrayType
-from calcbench.graph.control_reversals import (
-    Reversal,
-    Saving,
-    in_turn,
-    saving_scan,
-    scan_reversal,
-    upward,
-)
-from calcbench.graph.control_scans import Loop, Operands
+from calcbench.graph.control_reversals import saving_scan, scan_reversal
+from calcbench.graph.control_steps import Loop, Operands
+from calcbench.graph.control_stretches import Reversal, Saving, in_turn, upward
 from calcbench.graph.nodes import Node
 from calcbench.lower.compiled_scans import split
 from calcbench.lower.compiler import Argument, compile_only, load

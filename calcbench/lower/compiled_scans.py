@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from calcbench.graph.control_scans import Loop
+from calcbench.graph.control_steps import Loop
 from calcbench.lower.compiler import Argument, compile_only, load
 from calcbench.lower.loop_code import LoopCode, loop_code, with_imports
 from calcbench.lower.loop_costs import loop_cost

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from calcbench.graph.control_checkpoints import without_regions
-from calcbench.graph.control_scans import Loop
+from calcbench.graph.control_steps import Loop
 from calcbench.graph.ir import Graph
 from calcbench.lower.access import WRITERS
 from calcbench.lower.calls import (

@@ -11,7 +11,8 @@ from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.control_bodies import Body, with_outputs
 from calcbench.graph.control_choices import cond_row
 from calcbench.graph.control_loops import While, while_row
-from calcbench.graph.control_scans import Loop, scan_row
+from calcbench.graph.control_scans import scan_row
+from calcbench.graph.control_steps import Loop
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.nodes import Node

@@ -13,8 +13,10 @@ from typing import Any
 from calcbench.graph.arraytype import ArrayType
 from calcbench.graph.control_choices import cond_row
 from calcbench.graph.control_loops import While, while_row
-from calcbench.graph.control_reversals import Reversal, Saving, saving_scan, scan_reversal
-from calcbench.graph.control_scans import Loop, scan_row
+from calcbench.graph.control_reversals import saving_scan, scan_reversal
+from calcbench.graph.control_scans import scan_row
+from calcbench.graph.control_steps import Loop
+from calcbench.graph.control_stretches import Reversal, Saving
 from calcbench.graph.ir import Graph
 from calcbench.graph.nodes import Node
 from calcbench.graph.structural import reshape, slice_

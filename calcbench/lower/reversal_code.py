@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from calcbench.graph.control_reversals import Reversal, with_states
+from calcbench.graph.control_stretches import Reversal, with_states
 from calcbench.lower.compiler import Argument, Module
 from calcbench.lower.emission import indented
 from calcbench.lower.loop_code import loop_code, with_imports

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from calcbench.graph.control_reversals import with_states
-from calcbench.graph.control_scans import Loop
+from calcbench.graph.control_steps import Loop
+from calcbench.graph.control_stretches import with_states
 from calcbench.lower.compiler import Argument, Module
 from calcbench.lower.emission import indented
 from calcbench.lower.loop_code import loop_code, with_imports

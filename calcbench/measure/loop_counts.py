@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from calcbench.graph.arraytype import ArrayType, GraphError
 from calcbench.graph.control_loops import derived_graph
-from calcbench.graph.control_reversals import upward
+from calcbench.graph.control_stretches import upward
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
 from calcbench.graph.nodes import Row
