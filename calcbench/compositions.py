@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from calcbench.forward_mode.interleaving import interleaved_jvp
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import DerivativeError
 from calcbench.graph.ir import Graph
@@ -49,7 +50,7 @@ def value_and_gradient(graph: Graph, wrt: tuple[int, ...]) -> Program:
 
 def pushed(graph: Graph, wrt: tuple[int, ...]) -> Program:
     """(x, dx) -> (y, dy)."""
-    return Program(jvp_graph(graph, wrt), len(wrt))
+    return Program(interleaved_jvp(graph, wrt), len(wrt))
 
 
 def pulled(graph: Graph, wrt: tuple[int, ...]) -> Program:
@@ -122,7 +123,7 @@ def _product(graph: Graph, wrt: tuple[int, ...], found: Modes) -> Graph:
 def _swept(graph: Graph, wrt: tuple[int, ...], mode: str) -> Program:
     count = len(graph.outputs)
     if mode == "forward":
-        both = jvp_graph(graph, wrt)
+        both = interleaved_jvp(graph, wrt)
         return Program(with_outputs(both, range(count, 2 * count)), len(wrt))
     both = vjp_graph(graph, wrt)
     return ReverseProgram(with_outputs(both, range(count, count + len(wrt))), count)

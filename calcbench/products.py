@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from calcbench.compositions import hessian_product, pulled, pushed
 from calcbench.delegation import product_on_engine, pullback_on_engine
 from calcbench.graph.arraytype import DTypeError, ShapeError, as_array
+from calcbench.graph.conventions import kink_convention
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Arguments
 from calcbench.graph.tracing import Trace
@@ -18,6 +20,7 @@ from calcbench.programs import (
     Argnums,
     Session,
     argument_tree,
+    arguments_of,
     begin,
     check_argnums,
     float_outputs,
@@ -25,6 +28,7 @@ from calcbench.programs import (
     matching_leaves,
     result_tree,
     shared_paths,
+    swept_once,
     tangent_tree,
 )
 
@@ -83,8 +87,10 @@ def jvp(
     args = _as_tuple(primals)
     numbers = _all(args) if argnums is None else argnums
     paths = shared_paths(function, pushed)
-    arguments, path, session = begin(paths, args, {}, numbers, kink)
-    outputs = session.finish(_tangents(arguments, args, numbers, tangents))
+    with nullcontext() if kink is None else kink_convention(kink):
+        arguments = arguments_of(paths, args, {}, numbers)
+        seeds = _tangents(arguments, args, numbers, tangents)
+        path, outputs = swept_once(paths, arguments, seeds)
     count = len(path.trace.graph.outputs)
     return result_tree(path.trace, outputs[:count]), tangent_tree(path.trace, outputs[count:])
 

@@ -34,6 +34,7 @@ class Program:
         self.graph = graph
         self.seeds = seeds
         self._plan: Plan | None = None
+        self._whole: Plan | None = None
 
     @property
     def plan(self) -> Plan:
@@ -48,6 +49,14 @@ class Program:
         if any(isinstance(v, Value) for v in inputs):
             return Session(self, inputs, None)
         return Session(self, inputs, self.plan.start(inputs))
+
+    def run(self, inputs: Sequence[Any], seeds: Sequence[Any]) -> tuple[Any, ...]:
+        """One sweep alone: a value goes as soon as it has been read, none is kept for another."""
+        if any(isinstance(v, Value) for v in (*inputs, *seeds)):
+            return inlined(self.graph, [*inputs, *seeds])
+        if self._whole is None:
+            self._whole = Plan(self.graph)
+        return self._whole(*inputs, *seeds)
 
 
 class Session:
@@ -103,6 +112,17 @@ def taken(paths: Paths, arguments: Arguments, run: Callable[[Attempt], Any]) -> 
             "a function that draws random numbers or keeps state has no derivative"
         )
     return found
+
+
+def swept_once(
+    paths: Paths, arguments: Arguments, seeds: Sequence[Any]
+) -> tuple[Path, tuple[Any, ...]]:
+    """The first path whose guards hold, and the outputs of one sweep there."""
+
+    def swept(attempt: Attempt) -> Any:
+        return attempt.path.built.run([*arguments.arrays, *attempt.captured], seeds)
+
+    return taken(paths, arguments, swept)
 
 
 @lru_cache(maxsize=32)

@@ -16,6 +16,7 @@ from drawing_samples import ROWS, draw, one_node, seeded
 
 import calcbench as cb
 from calcbench import compositions
+from calcbench.forward_mode.interleaving import interleaved
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.arraytype import (
     ArrayType,
@@ -34,7 +35,6 @@ from calcbench.graph.trees import leaves_of
 from calcbench.measure import loop_counts, predicting, row_counts
 from calcbench.measure.counting import count_graph
 from calcbench.measure.element_counts import entry_operations
-from calcbench.measure.interleaving import interleaved
 from calcbench.measure.operations import Operations
 from calcbench.measure.predicting import Sweeps
 from calcbench.measure.row_counts import count_row
@@ -933,13 +933,13 @@ def test_the_automatic_mode_of_a_jacobian_is_the_explained_one(name, size, monke
 
         monkeypatch.setattr(compositions, transform, call)
 
-    recorded("jvp_graph")
+    recorded("interleaved_jvp")
     recorded("vjp_graph")
     recorded("jacobian_by_parts")
     recorded("jacobian_by_elimination")
     jacobian = cb.jacobian(function)(x)
     explained = cb.explain_mode(function, x)
     by_mixed = "jacobian_by_elimination" if explained.elimination else "jacobian_by_parts"
-    made_by = {"forward": "jvp_graph", "reverse": "vjp_graph", "mixed": by_mixed}
+    made_by = {"forward": "interleaved_jvp", "reverse": "vjp_graph", "mixed": by_mixed}
     assert made == [made_by[explained.mode]]
     np.testing.assert_allclose(jacobian, cb.jacfwd(function)(x), rtol=1e-12, atol=1e-14)

@@ -29,7 +29,7 @@ graph/control_loops graph/control_reversals
 graph/control_checkpoints
 graph/control_expansion
 forward_mode/pushforward reverse_mode/pullback graph/aliasing graph/axes graph/norms graph/refusals
-graph/batching
+graph/batching forward_mode/interleaving
 graph/keys graph/matrix_functions graph/reductions graph/shaping
 graph/positions
 graph/indexing
@@ -142,7 +142,7 @@ compiled_graphs
 compilation
 measure/operations mixed_mode/cuts mixed_mode/parts mixed_mode/elimination
 measure/element_counts measure/tables mixed_mode/linear_graphs
-measure/row_counts measure/interleaving measure/saving measure/loop_counts measure/interpreted
+measure/row_counts measure/saving measure/loop_counts measure/interpreted
 measure/counting
 measure/fusion
 measure/predicting measure/recording

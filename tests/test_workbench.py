@@ -3,12 +3,14 @@
 import tempfile
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 import calcbench as cb
 from calcbench import workbench
+from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.lower.cuda_errors import NoToolkitError
 from calcbench.measure import bounds, device_columns, ways
 from calcbench.measure.fusion import fusion_saving
@@ -170,18 +172,58 @@ def test_all_bounds_hold_for_a_long_chain_of_numbers():
     assert all(b.holds for b in counted.values()), [*map(str, found.bounds)]
 
 
-def test_memory_of_forward_mode_on_whole_arrays_is_judged_by_the_function_alone():
-    """Whatever the engine does: the verdict is the comparison of the two plans, and says so."""
-    weights = np.linspace(0.0, 1.0, 2000)
+WEIGHTS = np.linspace(0.0, 1.0, 20_000)
+
+
+def array_links(depth):
+    """A chain of whole arrays, which forward accumulation takes as its graph."""
 
     def function(t):
-        y = t[0] * weights
-        for _ in range(12):
+        y = t[0] * WEIGHTS
+        for _ in range(depth):
             y = np.sin(y) * t[1]
         return np.sum(y)
 
-    found = cb.compare_modes(function, np.ones(2), engines=["tape"], budget=0.01)
-    recording = record_function(function, np.ones(2))
+    return function
+
+
+def test_memory_of_forward_mode_on_whole_arrays_is_flat_on_every_engine():
+    """Planned for the tape, allocated by NumPy: six arrays at most, a value and a tangent of each
+    operand and of the result, and never more for more links."""
+    point, direction = np.array([0.7, 1.1]), np.array([0.3, -0.2])
+    found = {"sweep": [], "jacobian": [], "numpy": []}
+    for depth in (4, 16, 64):
+        function = array_links(depth)
+        recording = record_function(function, point)
+        found["sweep"].append(plan_of_sweep(recording, "forward").peak)
+        found["jacobian"].append(prepare_way(recording, "forward", "tape").predicted)
+        product = partial(cb.jvp, function, (point,), (direction,))
+        product()
+        found["numpy"].append(workbench._allocated(product))
+    assert len({*found["sweep"]}) == len({*found["jacobian"]}) == 1
+    assert max(found["numpy"]) - min(found["numpy"]) < WEIGHTS.nbytes / 2
+    assert max(found["sweep"] + found["numpy"]) <= 6 * WEIGHTS.nbytes + 4096
+    assert max(found["jacobian"]) <= 2 * 9 * WEIGHTS.nbytes  # both directions at once
+
+
+@pytest.mark.parametrize("engine", ["numpy", "tape"])
+def test_the_order_of_forward_accumulation_changes_no_bit(engine):
+    point, directions = np.array([0.7, 1.1]), np.array([[0.3, -0.2], [1.0, 0.5]])
+    function = array_links(5)
+    listed = cb.compile(jvp_graph(record_function(function, point).graph, (0,)), engine=engine)
+    expected = [listed(point, WEIGHTS, dx) for dx in directions]
+    assert [cb.jvp(function, point, dx, engine=engine) for dx in directions] == expected
+    if engine == "tape":
+        y, dy = cb.forward_sweep(function, point, directions)
+        assert [(y, d) for d in dy] == expected
+        assert cb.forward_sweep(function, point, directions[0]) == expected[0]
+
+
+def test_memory_of_forward_mode_on_whole_arrays_is_judged_by_the_function_alone():
+    """Whatever the engine does: the verdict is the comparison of the two plans, and says so."""
+    function, point = array_links(12), np.ones(2)
+    found = cb.compare_modes(function, point, engines=["tape"], budget=0.01)
+    recording = record_function(function, point)
     alone = prepare_way(recording, "function", "tape").predicted
     (bound,) = [b for b in found.bounds if "one direction" in b.claim]
     assert bound.found == plan_of_sweep(recording, "forward").peak

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from calcbench.forward_mode.pushforward import jvp_graph
+import numpy as np
+
+from calcbench.forward_mode.interleaving import interleaved_jvp
 from calcbench.graph.batching import batched
 from calcbench.graph.evaluation import check_guards
 from calcbench.graph.ir import Graph
@@ -32,19 +34,26 @@ class TransformedReverse:
 
 
 class TransformedForward:
-    """As `calcbench.lower.forward_code.ForwardSweep`; a graph for each number of directions."""
+    """As `calcbench.lower.forward_code.ForwardSweep`; a graph for each number of directions.
+
+    Tangents come beside their values, so that memory does not grow with the number of operations.
+    """
 
     def __init__(self, graph: Graph, wanted: Sequence[int]) -> None:
         self.graph = graph
-        self._pushed = jvp_graph(graph, wanted)
+        self._pushed = interleaved_jvp(graph, wanted)
         self._runners: dict[int, Runner] = {}
 
     def _runner(self, directions: int) -> Runner:
         if directions not in self._runners:
-            shared = range(len(self.graph.inputs))
-            wide = batched(self._pushed, directions, shared)
-            self._runners[directions] = Runner(wide, Options("tape"))
+            self._runners[directions] = Runner(self._wide(directions), Options("tape"))
         return self._runners[directions]
+
+    def _wide(self, directions: int) -> Graph:
+        """One direction needs no axis, for which values would be copied."""
+        if directions == 1:
+            return self._pushed
+        return batched(self._pushed, directions, range(len(self.graph.inputs)))
 
     def memory(self, directions: int) -> Any:
         """Bytes of a sweep with so many tangents at once."""
@@ -52,9 +61,12 @@ class TransformedForward:
 
     def __call__(self, inputs: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """The outputs, then the tangents of each float output, the directions' axis in front."""
-        directions = len(tangents[0])
-        results = self._runner(directions)([*inputs, *tangents])
-        count, end = len(self.graph.outputs), len(self._pushed.outputs)
+        directions, count = len(tangents[0]), len(self.graph.outputs)
+        run = self._runner(directions)
+        if directions == 1:
+            results = run([*inputs, *[t[0] for t in tangents]])
+            return [*results[:count], *[np.asarray(r)[None] for r in results[count:]]]
+        results, end = run([*inputs, *tangents]), len(self._pushed.outputs)
         expected = [guard.expected.array for guard in self._pushed.guards]
         check_guards(expected, [r[0] for r in results[end:]])
         return [*[r[0] for r in results[:count]], *results[count:end]]

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from calcbench.forward_mode.pushforward import jvp_graph
+from calcbench.forward_mode.interleaving import interleaved_jvp
 from calcbench.graph.arraytype import GraphError
 from calcbench.graph.ir import Graph
 from calcbench.graph.rewriting import simplify
 from calcbench.measure.counting import GraphCost, count_graph
-from calcbench.measure.interleaving import interleaved
 from calcbench.measure.recording import Point, kept_point, recorded_graph, recorded_point
 from calcbench.measure.saving import SavedValue, saved_values
 from calcbench.measure.tables import aligned, counts_in_row, heading
@@ -178,7 +177,7 @@ def cost(function: Callable[..., Any] | Graph, *args: Any, argnums: Argnums | No
     if without:
         return Cost(plain, None, None, (), without, point)
     results = len(graph.outputs)
-    pushed = interleaved(jvp_graph(graph, wanted), results)
+    pushed = interleaved_jvp(graph, wanted)
     pulled = vjp_graph(graph, wanted)
     saved = saved_values(pulled, results)
     return Cost(plain, count_graph(pushed), count_graph(pulled), saved, point=point)
