@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+import signal
 import zlib
 from collections.abc import Iterator
 
@@ -72,3 +73,17 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     seed = [zlib.crc32(request.node.nodeid.encode()), BASE_SEED]
     print(f"rng = np.random.default_rng({seed})")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises, in this process and in those it starts, also where the suite must not hear it.
+
+    A shell without job control lets what it runs in the background ignore the signal, and all that
+    is started from there.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -555,6 +555,7 @@ def test_size_is_limited():
         cb.reference(lambda w: np.linalg.det(w), {"w": np.eye(13)})
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_a_long_reference():
     """The interrupt arrives while series are multiplied, and is not taken for something else."""
     import _thread

@@ -398,6 +398,7 @@ def test_slices_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     same(sweeps[1]([x], [np.eye(2)]), whole[1])
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_long_sweep_is_interrupted() -> None:
     """Ctrl-C is answered between slices: long before the sweep in many directions would end."""
     x = np.array([0.3, 0.7])

@@ -171,6 +171,7 @@ def test_long_scalar_runs_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(runs) <= 1 + (1 << 10) // (tape_segments.BESIDE + 1)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent to this process")
 def test_long_scalar_runs_answer_ctrl_c() -> None:
     program = prepare_tape(cb.trace(lambda x: chain(x, 5_000), POINTS[0, :3]))
