@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from calcbench.graph.primitive import Primitive
 from calcbench.graph.structural import full
 from calcbench.lower.compiled_loops import compiled_function
 from calcbench.lower.compiled_scans import CompiledScan
+from calcbench.lower.lasting_loops import LastingLoop
 from calcbench.reverse_mode.pullback import vjp_graph
 
 
@@ -610,3 +612,34 @@ def test_a_body_without_a_rule_is_an_error_and_never_zero() -> None:
     for transform in (jvp_graph, vjp_graph):
         with pytest.raises(TypeError, match="not callable"):
             transform(graph)
+
+
+# --- loops of unknown length on the tape ---------------------------------------------------------
+
+
+def test_a_long_while_loop_on_the_tape_is_compiled_once_that_pays() -> None:
+    def halvings(x: Any) -> Any:
+        return cb.while_loop(
+            lambda c: c[0] > 1e-9, lambda c: (c[0] * 0.999, c[1] + c[0]), (x, 0.0)
+        )[1]
+
+    program = cb.compile(cb.value_and_grad(halvings), engine="tape")
+    expected = cb.value_and_grad(halvings)(1.0)
+    before = [program(1.0) for _ in range(2)]
+    started = perf_counter()
+    after = program(1.0)
+    assert perf_counter() - started < 0.02  # twenty thousand trips take half a second in NumPy
+    for found in (*before, after):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_short_choices_and_loops_on_the_tape_stay_as_they_are() -> None:
+    graph = cb.trace(lambda x: cb.cond(x > 0, np.sin, np.cos, x), 0.5)
+    node = next(n for n in graph.nodes if n.row.kind == "control")
+    loop = LastingLoop(node, True, price=1e9)
+    out = np.empty(1)
+    for _ in range(3):
+        loop(out, np.bool_(True), np.float64(0.5))
+    assert 0 < loop.spent < 1
+    assert loop.current.func is not None  # still the row in NumPy
+    np.testing.assert_array_equal(out, np.sin(0.5))

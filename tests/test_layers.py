@@ -91,7 +91,7 @@ lower/cuda_program lower/cuda_point_emission lower/cuda_sweep_texts lower/cuda_s
 lower/cuda_points lower/cuda_sweep_batch
 lower/cuda_sweeps
 lower/calls lower/shared lower/parts
-lower/layout
+lower/layout lower/lasting_loops
 lower/drivers
 lower/loop_code
 lower/nested_loops lower/stretches
@@ -190,7 +190,7 @@ LIBRARIES = {
     "hypothesis": (r"testing(/.*)?", r"testing(/.*)?"),
     # The lazy names, the engines loaded on demand, generated modules; elsewhere it would hide one.
     "importlib": (
-        r"calcbench|compilation|compiled_graphs|delegation|sweeps|lower/(compiler|engines)",
+        r"calcbench|compilation|compiled_graphs|delegation|sweeps|lower/(compiler|engines|lasting_loops)",
     )
     * 2,
 }

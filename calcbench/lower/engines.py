@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from calcbench.graph.arraytype import DTypeError, ShapeError
 from calcbench.graph.control_checkpoints import without_regions
+from calcbench.graph.control_choices import cond_row
+from calcbench.graph.control_loops import while_row
 from calcbench.graph.control_reversals import saving_scan, scan_reversal
 from calcbench.graph.control_scans import scan_row
 from calcbench.graph.evaluation import Plan, check_guards
@@ -21,7 +23,8 @@ from calcbench.graph.nodes import Node
 from calcbench.graph.rewriting import simplify
 from calcbench.lower import memory
 from calcbench.lower.compiler import EngineError, check_process
-from calcbench.lower.loop_costs import loop_cost
+from calcbench.lower.lasting_loops import LastingLoop
+from calcbench.lower.loop_costs import held_cost, loop_cost
 from calcbench.lower.memory import MemoryPlan, check_budget
 from calcbench.lower.node_kinds import numpy_function
 from calcbench.lower.tape import TapeProgram, prepare_tape
@@ -167,7 +170,7 @@ class _OnNumpy:
 
 
 def _tape(graph: Graph, options: Options) -> Executable:
-    """A scan that would take longer than to compile it is a compiled loop here too."""
+    """Loops that take longer than to compile them are compiled here too."""
     return prepare_tape(graph, options.vectorised, partial(_tape_function, options.vectorised))
 
 
@@ -181,6 +184,9 @@ def _tape_function(vectorised: bool, node: Node) -> Callable[..., None]:
             compiled = import_module("calcbench.lower.compiled_loops").compiled_function
             function: Callable[..., None] = compiled(node, vectorised)
             return function
+    if node.row in (while_row, cond_row):
+        nodes = held_cost(node).nodes
+        return LastingLoop(node, vectorised, COMPILE_START + COMPILE_PER_NODE * nodes)
     return numpy_function(node)
 
 

@@ -8,6 +8,7 @@ from calcbench.graph.control_choices import cond_row
 from calcbench.graph.control_loops import while_row
 from calcbench.graph.control_scans import scan_row
 from calcbench.graph.ir import Graph
+from calcbench.graph.nodes import Node
 
 
 class LoopCost(NamedTuple):
@@ -25,16 +26,24 @@ def loop_cost(graph: Graph) -> LoopCost:
     """The cost of one run of a graph."""
     runs, node_runs, nodes = 1, len(graph), len(graph)
     for node in graph.nodes:
-        params: Any = dict(node.params)
-        if node.row is scan_row:
-            inside, times = [loop_cost(params["body"].graph)], params["length"]
-        elif node.row is while_row:
-            inside, times = [loop_cost(params[key].graph) for key in ("condition", "body")], 1
-        elif node.row is cond_row:
-            inside, times = [loop_cost(body.graph) for body in params["branches"]], 1
-        else:
-            continue
-        runs += times * max(cost.runs for cost in inside)
-        node_runs += times * max(cost.node_runs for cost in inside)
-        nodes += sum(cost.nodes for cost in inside)
+        held = held_cost(node)
+        runs, node_runs, nodes = runs + held.runs, node_runs + held.node_runs, nodes + held.nodes
     return LoopCost(runs, node_runs, nodes)
+
+
+def held_cost(node: Node) -> LoopCost:
+    """The cost of what a node holds in one run of it."""
+    params: Any = dict(node.params)
+    if node.row is scan_row:
+        inside, times = [loop_cost(params["body"].graph)], params["length"]
+    elif node.row is while_row:
+        inside, times = [loop_cost(params[key].graph) for key in ("condition", "body")], 1
+    elif node.row is cond_row:
+        inside, times = [loop_cost(body.graph) for body in params["branches"]], 1
+    else:
+        return LoopCost(0, 0, 0)
+    return LoopCost(
+        times * max(cost.runs for cost in inside),
+        times * max(cost.node_runs for cost in inside),
+        sum(cost.nodes for cost in inside),
+    )
