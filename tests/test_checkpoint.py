@@ -411,3 +411,29 @@ def test_sparse_derivatives_of_a_checkpointed_function():
     assert {"scan"} == {n.row.name for n in plain.nodes if n.row.kind == "control"}
     for have, want in zip(evaluate(plain, x, 1.0), evaluate(graph, x, 1.0), strict=True):
         np.testing.assert_array_equal(have, want)
+
+
+SEEN_THROUGH = {
+    "reverse_sweep": lambda f, x: cb.reverse_sweep(f, x)[1],
+    "forward_sweep": lambda f, x: cb.forward_sweep(f, x, np.eye(2))[1],
+    "hvp": lambda f, x: cb.hvp(f, (x,), (x,)),
+    "jmp": lambda f, x: cb.jmp(f, (x,), (np.eye(2),))[1],
+    "mixed": lambda f, x: cb.jacobian(f, mode="mixed")(x),
+    "explain_mode": lambda f, x: cb.explain_mode(f, x).reverse_total,
+    "batch": lambda f, x: cb.compile(f, engine="numpy").batch(np.stack([x, 2 * x])),
+    "directional": lambda f, x: cb.directional(f, x, x),
+    "subdifferential": lambda f, x: cb.subdifferential(f, x).contains(cb.grad(f)(x)),
+    "draw_graph": lambda f, x: str(cb.draw_graph(f, x)).count("multiply"),
+}
+
+
+@pytest.mark.parametrize("tool", SEEN_THROUGH)
+def test_other_tools_see_through_a_region(tool):
+    def product(x):
+        for _ in range(4):
+            x = np.sin(x) * x + 0.5
+        return np.sum(x)
+
+    x = np.array([0.3, 0.4])
+    found, expected = (SEEN_THROUGH[tool](f, x) for f in (cb.checkpoint(product, slots=2), product))
+    np.testing.assert_array_equal(found, expected)

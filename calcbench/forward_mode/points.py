@@ -10,6 +10,7 @@ import numpy as np
 from calcbench.forward_mode.kink_rules import rule_of
 from calcbench.forward_mode.walking import Answers, State, Walk
 from calcbench.graph.arraytype import DerivativeError, DTypeError, ShapeError
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.ir import Graph, numpy_meaning
 from calcbench.graph.lifting import Value
 from calcbench.graph.paths import Arguments, Paths, prepare
@@ -57,7 +58,7 @@ class Point:
     def _record(self, arguments: Arguments) -> Recording:
         """Record at some arguments, with the inputs of the point itself."""
         attempt = next(iter(self.paths.candidates(arguments)))
-        graph = attempt.path.trace.graph
+        graph = without_regions(attempt.path.trace.graph)
         _check_result(graph)
         return Recording(graph, [*self.arguments.arrays, *attempt.captured])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from calcbench.graph.arraytype import GraphError
 from calcbench.graph.captions import formula, hint_of, name_of, shortened, shown
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.drawing import Box, Look, boxes_svg
 from calcbench.graph.ir import Graph, reachable
 from calcbench.graph.lifting import Value
@@ -127,6 +128,7 @@ def draw_graph(
             f"all float inputs of a graph are differentiated: pass it without {argnums=}"
         )
     point = recorded_point("draw_graph", function, args, argnums)
+    point = point._replace(graph=without_regions(point.graph))
     if any(isinstance(v, Value) for v in point.inputs):
         raise GraphError("draw_graph runs the function, and cannot while it is being traced")
     if len(point.graph) > most_nodes:

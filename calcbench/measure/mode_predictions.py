@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from calcbench.graph.activity import varied
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.ir import Graph
 from calcbench.measure.predicting import (
     NodeSweeps,
@@ -101,6 +102,7 @@ class Modes(NamedTuple):
 
 def predict_modes(graph: Graph, wanted: Sequence[int]) -> Modes:
     """What a Jacobian will take in forward, reverse and mixed mode."""
+    graph = without_regions(graph)
     nodes = by_nodes(graph, wanted)
     n = sum(int(graph.types[graph.inputs[p]].size) for p in wanted)
     m = sum(int(graph.types[i].size) for i in graph.outputs)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.graph.activity import varied
+from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.ir import Builder, Graph
 from calcbench.graph.nodes import INPUT
 from calcbench.graph.structural import fill
@@ -54,6 +55,7 @@ def predict_sweeps(graph: Graph, wanted: Sequence[int]) -> Prediction:
 
     `wanted` are the positions of the differentiated inputs.
     """
+    graph = without_regions(graph)
     return sweeps_of(graph, by_nodes(graph, wanted))
 
 
