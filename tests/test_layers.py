@@ -67,6 +67,7 @@ lower/cuda_products
 lower/cuda_point_loops
 lower/cuda_point_rows
 lower/cache lower/workers
+lower/turns
 lower/compiler
 lower/opcodes lower/tape_products lower/linking
 lower/tape_texts lower/sweep_cases
@@ -160,7 +161,8 @@ sweeps
 sweep_batches
 cuda_reporting measure/reporting measure/choosing measure/stages measure/preconditions
 measure/mode_pages measure/resident measure/peak_process measure/bounds measure/device_columns
-measure/mode_records measure/ways
+measure/mode_records measure/mode_plans
+measure/ways
 workbench
 growth
 verification/calls verification/directions verification/extrapolation verification/report

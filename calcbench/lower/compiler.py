@@ -14,7 +14,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -25,6 +25,7 @@ import numpy as np
 
 from calcbench.graph.arraytype import CalcbenchError
 from calcbench.lower import cache
+from calcbench.lower.turns import turn
 
 
 # No fastmath: the graph says what is computed. nogil: threads share out index ranges. What only
@@ -106,7 +107,8 @@ class Module:
         self.name = _name(self.key)
         self.lock = threading.Lock()
         self.folder = cache.workspace() / self.name
-        self.kept = self._restore()
+        self.kept: set[str] = set()
+        self.restore()
         self.functions: dict[str, Function] = {}
         self.is_complete = not self._may_wait()
         if self.is_complete:
@@ -121,14 +123,18 @@ class Module:
         except KeyError:
             raise AttributeError(f"the generated module defines no function {name!r}") from None
 
-    def _restore(self) -> set[str]:
-        """Write what earlier processes compiled where Numba will look for it."""
+    def restore(self) -> None:
+        """Write what other processes compiled where Numba will look for it."""
         compiled = self.folder / "__pycache__"
         compiled.mkdir(parents=True, exist_ok=True)
-        files = cache.read(self.key)
-        for name, data in files.items():
-            (compiled / Path(name).name).write_bytes(data)
-        return set(files)
+        for name, data in cache.read(self.key).items():
+            if name not in self.kept:
+                (compiled / Path(name).name).write_bytes(data)
+                self.kept.add(name)
+
+    def keeps(self, name: str) -> bool:
+        """Whether code of a function, for some types, need not be compiled."""
+        return any(f".{name}-" in kept for kept in self.kept)
 
     def _import(self) -> dict[str, Any]:
         """The decorated functions: defined, not yet compiled."""
@@ -340,8 +346,7 @@ def compile_for(function: Function, signature: Any) -> Callable[..., Any]:
     check_process()
     with function.module.lock:
         if hasattr(function.dispatcher, "compile"):  # else NUMBA_DISABLE_JIT is set
-            _compile(function, signature)
-            function.module.publish()
+            _compile_in_turn(function, signature)
         function.run = function.dispatcher
     return function.run
 
@@ -379,10 +384,19 @@ def compile_only(function: Function, arguments: Sequence[Argument]) -> Callable[
         if hasattr(dispatcher, "compile"):  # else NUMBA_DISABLE_JIT is set
             if signature not in dispatcher.overloads:
                 dispatcher.disable_compile(False)
-                _compile(function, signature)
-                function.module.publish()
+                _compile_in_turn(function, signature)
             dispatcher.disable_compile()
     return dispatcher  # type: ignore[no-any-return]
+
+
+def _compile_in_turn(function: Function, signature: Any) -> None:
+    """Compile, or wait for a process that does, and read what it made."""
+    module = function.module
+    with nullcontext() if module.keeps(function.name) else turn(module.key):
+        if not module.keeps(function.name):
+            module.restore()
+        _compile(function, signature)
+        module.publish()
 
 
 def _compile(function: Function, signature: Any) -> None:
