@@ -413,6 +413,25 @@ def test_sparse_derivatives_of_a_checkpointed_function():
         np.testing.assert_array_equal(have, want)
 
 
+def test_a_run_that_is_too_large_suggests_what_then_fits():
+    x = np.ones(2000)
+    gradient = cb.compile(cb.grad(layers_of(20)), engine="tape", memory_limit=300_000)
+    with pytest.raises(MemoryError, match=r"calcbench\.checkpoint\(f, slots=k\)"):
+        gradient(x)
+    few = cb.checkpoint(layers_of(20), slots=3)
+    saving = cb.compile(cb.grad(few), engine="tape", memory_limit=300_000)
+    np.testing.assert_array_equal(saving(x), cb.grad(layers_of(20))(x))
+
+
+def layers_of(count):
+    def function(x):
+        for _ in range(count):
+            x = np.sin(x) + x * 0.5
+        return np.sum(x)
+
+    return function
+
+
 SEEN_THROUGH = {
     "reverse_sweep": lambda f, x: cb.reverse_sweep(f, x)[1],
     "forward_sweep": lambda f, x: cb.forward_sweep(f, x, np.eye(2))[1],

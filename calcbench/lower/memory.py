@@ -96,7 +96,8 @@ def check_budget(plan: MemoryPlan, limit: int | None, graph: Graph) -> None:
     if limit is not None and plan.peak > limit:
         raise MemoryError(
             f"this run needs {plan.peak} bytes ({_largest(plan.held, graph)}), and {limit} are "
-            "allowed or free; use smaller inputs, float32, or a batch in several parts"
+            "allowed or free; use smaller inputs, float32, a batch in several parts, or, for a "
+            "reverse derivative, calcbench.checkpoint(f, slots=k), which keeps fewer values"
         )
 
 
