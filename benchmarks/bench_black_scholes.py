@@ -74,8 +74,11 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
     lows, highs = (80, 80, 0.0, 0.1, 0.2), (120, 120, 0.1, 0.6, 2.0)
     points = [rng.uniform(a, b, n) for a, b in zip(lows, highs, strict=True)]
     problem = Problem("Black-Scholes, batch", n, expected(*points), 1e-9)
-    makers = {f"calcbench {e}": partial(ours, points, e) for e in ("fused", "tape")}
-    contest.run(problem, {**makers, "JAX": partial(jax_vmapped, points)})
+    makers: dict[str, Any] = {f"calcbench {e}": partial(ours, points, e) for e in ("fused", "tape")}
+    makers["JAX"] = partial(jax_vmapped, points)
+    contest.run(problem, makers)
+    if not quick:
+        contest.weigh(problem, makers)
     contest.ratio_bar(problem, "calcbench fused", "JAX", 0.25)
     contest.function_bar(problem, "calcbench fused")
     return contest.finish(__doc__, None if quick else "black_scholes")

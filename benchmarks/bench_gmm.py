@@ -188,6 +188,8 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
         x, args = drawn(n, d, k)
         problem = Problem("Gaussian mixture", n, expected(x, *args), 1e-9)
         contest.run(problem, makers(x, args))
+        if n == 10_000:
+            contest.weigh(problem, makers(x, args))
         contest.peer_bar(problem, "calcbench fused", 0.7)
         contest.function_bar(problem, "calcbench fused")
     return contest.finish(__doc__, None if quick else "gmm")

@@ -115,6 +115,8 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
     ):
         problem = Problem(name, n, slopes(data, *args), 1e-9)
         contest.run(problem, makers(f, data, args))
+        if f is network and not quick:
+            contest.weigh(problem, makers(f, data, args))
         contest.peer_bar(problem, "calcbench fused", 1.2)
         contest.function_bar(problem, "calcbench fused")
     return contest.finish(__doc__, None if quick else "networks")

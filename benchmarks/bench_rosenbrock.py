@@ -86,6 +86,8 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
         x = np.random.default_rng(size).normal(size=size)
         problem = Problem("Rosenbrock", size, [expected(x)], 1e-12)
         contest.run(problem, makers(x))
+        if size == 1_000_000:
+            contest.weigh(problem, makers(x))
         contest.peer_bar(problem, "calcbench fused", 1.0)
         contest.function_bar(problem, "calcbench fused")
         if size >= 10_000:

@@ -117,6 +117,8 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
         x = np.random.default_rng(size).normal(size=size)
         problem = Problem("Broyden, Jacobian", size, [diagonals(x)], 1e-15)
         contest.run(problem, makers(x))
+        if size == 100_000:
+            contest.weigh(problem, makers(x))
         if size <= 10_000:
             contest.ratio_bar(problem, FUSED, "JAX dense", 0.01)
         else:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from harness import Absence, Bar, Timing, interleave, machine, quartiles, report
 from participants import OURS, PEERS, Absent, peer, versions
+from weighing import Question, answer, question, weighed
 
 
 IMPORT_SECONDS = 60.0  # that a new process may take to load a package
@@ -46,6 +47,8 @@ class Contest:
 
     def run(self, problem: Problem, makers: dict[str, Callable[[], Calls]]) -> None:
         """Check all participants of a problem, then time those that are there."""
+        if question() is not None:
+            return
         first: dict[str, float] = {}
         calls: dict[str, Callable[[], Any]] = {}
         for who, maker in makers.items():
@@ -62,6 +65,25 @@ class Contest:
         against = [who for who in calls if who in PEERS] or list(calls)[:1]
         rows = interleave(problem.name, problem.size, calls, against, self.rounds)
         self.rows += [replace(row, first=first.get(row.who)) for row in rows]
+
+    def weigh(self, problem: Problem, makers: dict[str, Callable[[], Calls]]) -> None:
+        """Resident peaks of the gradients that were timed, each in a process of its own."""
+        asked = question()
+        if asked is not None and asked[:2] == (problem.name, problem.size):
+            answer(lambda: makers[asked.who]().gradient)
+        for who in makers:
+            if self.row(problem, who) is not None:
+                found = weighed(Question(problem.name, problem.size, who))
+                if found is not None:
+                    self.put(problem, who, peak=found.warm, peak_first=found.first)
+
+    def put(self, problem: Problem, who: str, **bytes_: int) -> None:
+        """Numbers of bytes in the row of a participant."""
+        key = (problem.name, problem.size, who)
+        self.rows = [
+            replace(row, **bytes_) if (row.problem, row.size, row.who) == key else row
+            for row in self.rows
+        ]
 
     def row(self, problem: Problem, who: str | None) -> Timing | None:
         """The times of a participant, None if it is absent."""
@@ -97,6 +119,8 @@ class Contest:
 
     def finish(self, text: str, name: str | None) -> list[Timing]:
         """Print the table under the first sentence of `text`, and keep it under `name`."""
+        if question() is not None:
+            raise SystemExit(f"nobody of that name is weighed here: {question()}")
         report(text.splitlines()[0], self.rows, facts(), name, self.absent, self.bars)
         return self.rows
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 RESULTS = Path(__file__).parent / "results"
 PATIENCE = 0.5  # seconds after which a call that has been made counts as warm
-BUDGET = 90.0  # seconds of one comparison after which no further round is begun
+BUDGET = 12.0  # seconds of one comparison after which no further round is begun
 FEWEST_ROUNDS = 5
 
 
@@ -27,6 +28,11 @@ class Timing:
 
     `first` is what came before: seconds to build it and to call it once, compilation included.
     `taken` are the rounds, so that two alternatives can be compared round by round.
+
+    Four numbers of bytes, where they are known. Planned, before anything is run: `values` that are
+    held at once, inputs not among them, and the `program`. Resident, in a process of its own (see
+    `weighing`): `peak` of a warm call beyond what was held before it, and `peak_first` of the first
+    one, with packages and compilers.
     """
 
     problem: str
@@ -38,6 +44,10 @@ class Timing:
     ratio: float
     first: float | None = None
     taken: tuple[float, ...] = ()
+    values: int | None = None
+    program: int | None = None
+    peak: int | None = None
+    peak_first: int | None = None
 
 
 class Absence(NamedTuple):
@@ -133,8 +143,10 @@ def _time(call: Callable[[], object], repeats: int) -> float:
 
 
 def machine(*packages: str) -> dict[str, str]:
-    """The processor, the threads and the versions behind a measurement."""
+    """The day, the processor, the threads and the versions behind a measurement."""
     facts = {
+        "date": date.today().isoformat(),
+        "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": str(os.cpu_count()),
         "load": f"{os.getloadavg()[0]:.1f}",
@@ -171,13 +183,13 @@ def report(
     print(question)
     print(", ".join(f"{k} {v}" for k, v in facts.items()))
     print(
-        f"{'problem':<28}{'size':>8}  {'who':<22}{'median µs':>13}{'quartiles µs':>26}"
-        f"{'ratio':>9}{'first s':>9}"
+        f"{'problem':<28}{'size':>8}  {'who':<28}{'median µs':>13}{'quartiles µs':>26}"
+        f"{'ratio':>9}{'first s':>9}{'peak MB':>9}"
     )
     for row in rows:
         print(_line(row))
     for gone in absent:
-        print(f"{gone.problem:<28}{gone.size:>8}  {gone.who:<22}{gone.reason}")
+        print(f"{gone.problem:<28}{gone.size:>8}  {gone.who:<28}{gone.reason}")
     for bar in bars:
         print(bar)
     if name:
@@ -187,9 +199,11 @@ def report(
 def _line(row: Timing) -> str:
     spread = f"{row.low * 1e6:.2f} .. {row.high * 1e6:.2f}"
     first = "" if row.first is None else f"{row.first:.2f}"
+    bytes_ = row.values if row.peak is None else row.peak
+    peak = "" if bytes_ is None else f"{bytes_ / 1e6:.2f}"
     return (
-        f"{row.problem:<28}{row.size:>8}  {row.who:<22}{row.median * 1e6:>13.2f}{spread:>26}"
-        f"{row.ratio:>9.2f}{first:>9}"
+        f"{row.problem:<28}{row.size:>8}  {row.who:<28}{row.median * 1e6:>13.2f}{spread:>26}"
+        f"{row.ratio:>9.2f}{first:>9}{peak:>9}"
     )
 
 
