@@ -18,6 +18,9 @@ PROFILE = "deep" if DEEP else "ci" if os.environ.get("CI") else "dev"
 BASE_SEED = int(os.environ.get("CALCBENCH_SEED", "0"))
 EXAMPLES_SEED = "CALCBENCH_EXAMPLES_SEED"  # how the processes of pytest-xdist agree on one seed
 
+# The suite meets every kernel of the tape: one whole one takes less time than three that grow.
+os.environ.setdefault("CALCBENCH_WHOLE_KERNELS", "1")
+
 # No deadline and no too_slow: the first example of a test may trace or compile on a busy machine.
 PATIENT = {
     "deadline": None,

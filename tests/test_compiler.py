@@ -19,7 +19,7 @@ import pytest
 import calcbench as cb
 from calcbench.graph.arraytype import CalcbenchError
 from calcbench.lower import cache, compiler
-from calcbench.lower.tape import prepare_tape
+from calcbench.lower.tape import WHOLE_KERNELS, prepare_tape
 
 
 SOURCE = """
@@ -240,7 +240,10 @@ print(f(8.0), len(compiler._modules))
     assert run_python(script, NUMBA_DISABLE_JIT="1") == "2.0 3"
 
 
-def test_a_program_runs_on_the_least_kernel_unless_a_larger_is_there(folder: Path) -> None:
+def test_a_program_runs_on_the_least_kernel_unless_a_larger_is_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(WHOLE_KERNELS, raising=False)
     x = cb.var("x", shape=(3,))
     plain, rarer = cb.as_graph(np.exp(x) + 1), cb.as_graph(np.tanh(x))
     least = prepare_tape(plain).source
@@ -252,7 +255,25 @@ def test_a_program_runs_on_the_least_kernel_unless_a_larger_is_there(folder: Pat
     assert "tanh_lane" in larger
     assert prepare_tape(plain).source == larger
     compiler._modules.clear()
-    assert prepare_tape(plain).source == least
+    program = prepare_tape(plain)
+    assert program.source == least
+    points = np.array([0.5, -2.0, 30.0])
+    np.testing.assert_allclose(*program([points]), np.exp(points) + 1, rtol=1e-15)
+
+
+def test_whole_kernels_are_had_by_asking(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything but 0 asks; what is compiled already is used all the same."""
+    plain = cb.as_graph(np.exp(cb.var("x", shape=(3,))) + 1)
+    found = {}
+    for asked in ("", "0", "1"):
+        monkeypatch.setenv(WHOLE_KERNELS, asked)
+        compiler._modules.clear()
+        found[asked] = prepare_tape(plain).source
+    assert found[""] == found["0"]
+    assert "lgamma" not in found["0"]
+    assert "lgamma" in found["1"]
+    monkeypatch.setenv(WHOLE_KERNELS, "0")
+    assert prepare_tape(plain).source == found["1"]
 
 
 def test_processes_that_write_at_once_are_all_right(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """The tape computes what the interpreter computes, for every row, program and kind of output."""
 
+import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ from calcbench.graph.arraytype import BOOL, FLOAT32, FLOAT64, INT64
 from calcbench.graph.interpreter import evaluate
 from calcbench.graph.ir import Graph
 from calcbench.graph.primitive import Primitive
-from calcbench.lower.opcodes import RARE
+from calcbench.lower.opcodes import FAMILIES, LEVELS, RARE, numbering
 from calcbench.lower.tape import TapeProgram, prepare_tape
+from calcbench.lower.tape_array_texts import array_source
+from calcbench.lower.tape_texts import scalar_source
 
 
 def check(graph: Graph, values: Sequence[Any], ulps: float = LOOSE, **options: Any) -> TapeProgram:
@@ -56,3 +60,23 @@ def test_every_sample_program(case: Case) -> None:
         except Exception:
             continue  # no number: not positive definite, an index too large
         check(graph, values, 1e6)
+
+
+# --- smaller kernels, which the suite need not run: tests compile whole ones ----------------------
+
+CASE = re.compile(r"^ {8}(?:el)?if op == (\d+):\n((?: {12}.*\n)+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("make", [array_source, scalar_source])
+@pytest.mark.parametrize("family", range(len(FAMILIES)), ids=FAMILIES)
+@pytest.mark.parametrize("vectorised", [True, False])
+def test_smaller_kernels_are_larger_ones_without_some_cases(
+    make: Callable[..., str], family: int, vectorised: bool
+) -> None:
+    for level, next_level in pairwise(LEVELS):
+        some, most = (make(numbering(), family, n, vectorised) for n in (level, next_level))
+        cases, more_cases = dict(CASE.findall(some)), dict(CASE.findall(most))
+        assert len(cases) > 5
+        assert cases.items() < more_cases.items()
+        kernels = [text[text.rindex("@jit") :] for text in (some, most)]
+        assert CASE.sub("", kernels[0]) == CASE.sub("", kernels[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from calcbench.lower.tape_segments import CALLOUT, FOLDS, SCALARS, Segment, asse
 from calcbench.lower.tape_texts import scalar_source
 
 
+WHOLE_KERNELS = "CALCBENCH_WHOLE_KERNELS"
 NO_CASE = -2
 SPARE = 1 << 20  # bytes; a smaller arena is kept for the next call
 VIEW = {"float64": 0, "float32": 1, "int64": 2, "bool": 3}
@@ -223,12 +225,17 @@ class _Preparation:
         return getattr(load(source), name)
 
     def _source(self, make: Callable[..., str], family: int) -> str:
-        """The least kernel that knows all cases, or a larger one that is compiled already."""
-        for level in LEVELS[self.assembly.levels[family] :]:
+        """The least kernel that knows all cases, or a larger one that is compiled already.
+
+        Where all of them will be needed, to compile the largest at once takes the least time.
+        """
+        levels = LEVELS[self.assembly.levels[family] :]
+        for level in levels:
             source = make(self.numbering, family, level, self.vectorised)
             if is_kept(source):
                 return source
-        return make(self.numbering, family, self.assembly.levels[family], self.vectorised)
+        is_whole = os.environ.get(WHOLE_KERNELS, "0") not in ("", "0")
+        return make(self.numbering, family, levels[-1 if is_whole else 0], self.vectorised)
 
     def _callout(self, node: int) -> Callable[[Views], None]:
         graph = self.graph
