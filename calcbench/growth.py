@@ -9,24 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from calcbench.graph.arraytype import GraphError
-from calcbench.measure.fitting import Crossover, PowerFit, find_crossover, fit_power
+from calcbench.measure.device_columns import has_device
+from calcbench.measure.fitting import Crossover, FitError, PowerFit, find_crossover, fit_power
 from calcbench.measure.mode_charts import growth_charts
 from calcbench.measure.mode_pages import crossings, growth_parts
+from calcbench.measure.mode_plans import MODES
 from calcbench.measure.mode_records import Comparison
 from calcbench.measure.pages import write_page
 from calcbench.measure.plotting import write_plot
 from calcbench.measure.tables import aligned
 from calcbench.measure.timing import seconds
-from calcbench.workbench import MODES, compare_modes
+from calcbench.workbench import compare_modes
 
 
+NO_DEVICE = (
+    "a sweep fits times, and engines=('cuda',) needs a device for them: none is present; name "
+    "another engine as well, or take compare_modes at one size, whose columns need no device"
+)
 Key = tuple[str, str]
 Family = Callable[[int], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Both modes on problems of growing size; made by `sweep`.
+    """All modes on problems of growing size; made by `sweep`.
 
     Attributes
     ----------
@@ -34,7 +40,7 @@ class Growth:
     comparisons : tuple of Comparison
         One per size.
     fits : dict of (mode, engine) to PowerFit
-        Seconds of warm calls as a power of the size.
+        Seconds of warm calls as a power of the size, of ways that were taken at all sizes.
     operations : dict of mode to PowerFit
         Counted operations likewise.
     crossovers : dict of engine to Crossover or None
@@ -54,7 +60,23 @@ class Growth:
             for key, fit in self.fits.items()
         ]
         counted = [f"operations of {mode} mode {fit}" for mode, fit in self.operations.items()]
-        return "\n".join([*aligned([heading, *rows]), *counted, *crossings(self.crossovers)])
+        said = [*counted, *self.missing, *crossings(self.crossovers)]
+        return "\n".join([*aligned([heading, *rows]), *said])
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Which modes were not taken at which sizes, and why not at the last of these."""
+        modes = dict.fromkeys(mode for c in self.comparisons for mode in c.missing)
+        return tuple(map(self._missing, modes))
+
+    def _missing(self, mode: str) -> str:
+        pairs = zip(self.sizes, self.comparisons, strict=True)
+        found = {size: c.missing[mode] for size, c in pairs if mode in c.missing}
+        size, why = list(found.items())[-1]
+        return (
+            f"{mode} mode was not taken at {', '.join(map(str, found))}, so that it has no fit; at "
+            f"{size}: {why}"
+        )
 
     def plot(self, path: str | PathLike[str]) -> Path:
         """Draw time and bytes against the size with matplotlib, on logarithmic axes.
@@ -109,6 +131,7 @@ def sweep(
     *,
     engines: Sequence[str] = ("tape",),
     modes: Sequence[str] = MODES,
+    slots: int | None = None,
     budget: float = 1.0,
 ) -> Growth:
     """Compare the modes on a family of problems, and fit how their cost grows.
@@ -119,7 +142,7 @@ def sweep(
         From a size to ``(function, x, ...)``: a function and its arguments.
     sizes : sequence of int
         At least three different ones.
-    engines, modes, budget
+    engines, modes, slots, budget
         As `compare_modes` takes them; the budget is for each size.
 
     Returns
@@ -130,7 +153,8 @@ def sweep(
     Raises
     ------
     GraphError, FitError
-        If a size gives no function with arguments, or there are fewer than three sizes.
+        If a size gives no function with arguments, there are fewer than three sizes, or no way is
+        timed at all of them.
 
     Notes
     -----
@@ -147,14 +171,21 @@ def sweep(
     >>> round(found.operations["reverse"].exponent, 1)
     1.0
     """
+    if len({*sizes}) < 3:
+        raise FitError(f"a power is fitted through at least three different sizes, got {[*sizes]}")
+    if {*engines} == {"cuda"} and not has_device():
+        raise GraphError(NO_DEVICE)
     comparisons = tuple(
-        compare_modes(*_problem(family, size), engines=engines, modes=modes, budget=budget)
+        compare_modes(
+            *_problem(family, size), engines=engines, modes=modes, slots=slots, budget=budget
+        )
         for size in sizes
     )
-    keys = [(r.mode, r.engine) for r in comparisons[0].records] if comparisons else []
+    keys = _taken_at_all(comparisons)
     fits = {key: fit_power(sizes, [_median(c, key) for c in comparisons]) for key in keys}
     operations = {
-        mode: fit_power(sizes, [_operations(c, mode) for c in comparisons]) for mode in modes
+        mode: fit_power(sizes, [_operations(c, mode) for c in comparisons])
+        for mode in dict.fromkeys(mode for mode, _ in keys)
     }
     crossovers = {
         engine: find_crossover(fits["forward", engine], fits["reverse", engine])
@@ -171,6 +202,19 @@ def _problem(family: Family, size: int) -> tuple[Any, ...]:
             f"a family gives (function, x, ...) for a size, got {made!r:.80} for {size}"
         )
     return made
+
+
+def _taken_at_all(comparisons: Sequence[Comparison]) -> list[Key]:
+    """The ways that every size has, in the order of the first."""
+    ways = [[(r.mode, r.engine) for r in c.records] for c in comparisons]
+    keys = [key for key in ways[0] if all(key in found for found in ways)]
+    if not keys:
+        reasons = [f"{mode} mode: {why}" for c in comparisons for mode, why in c.missing.items()]
+        raise GraphError(
+            f"a sweep fits times, and no mode was taken at all sizes; {reasons[0]}; ask for more "
+            "modes, or for other sizes"
+        )
+    return keys
 
 
 def _median(c: Comparison, key: Key) -> float:

@@ -9,8 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from calcbench.compilation import compile as compile_graph
 from calcbench.graph.arraytype import DerivativeError, GraphError
 from calcbench.measure.bounds import (
@@ -21,11 +19,12 @@ from calcbench.measure.bounds import (
     reverse_operations,
     reverse_time,
 )
-from calcbench.measure.device_columns import device_columns, has_device
+from calcbench.measure.device_columns import DeviceColumns, device_columns, has_device
 from calcbench.measure.fusion import FusionSaving, fusion_saving
+from calcbench.measure.mode_plans import MODES, ModePlan, Problem, plan_mode
 from calcbench.measure.mode_records import Comparison, ModeRecord
 from calcbench.measure.preconditions import checked_point, checked_value
-from calcbench.measure.reporting import Cost, cost
+from calcbench.measure.reporting import cost
 from calcbench.measure.resident import resident_peak
 from calcbench.measure.stages import (
     DIRECT,
@@ -48,7 +47,6 @@ from calcbench.measure.ways import (
 )
 
 
-MODES = ("forward", "reverse")
 ENGINES = ("numpy", "tape", "fused", "cuda")
 ONE = "one direction"
 
@@ -58,6 +56,7 @@ def compare_modes(
     *args: Any,
     engines: Sequence[str] = ("tape", "fused"),
     modes: Sequence[str] = MODES,
+    slots: int | None = None,
     budget: float = 2.0,
     resident: bool = False,
 ) -> Comparison:
@@ -72,8 +71,13 @@ def compare_modes(
     engines : sequence of {"numpy", "tape", "fused", "cuda"}
         ``tape`` brings the direct sweeps along. ``cuda`` adds the kernels of each mode (registers,
         spills, bytes), which are compiled without a device; times are taken where there is one.
-    modes : sequence of {"forward", "reverse"}
-        Forward: one sweep an input. Reverse: one sweep an output.
+    modes : sequence of {"forward", "reverse", "mixed", "checkpointed"}
+        Forward: one sweep an input. Reverse: one sweep an output. Mixed: as `jacobian` takes it,
+        over a cut or by elimination. Checkpointed: reverse mode of `checkpoint`, which stores few
+        states and computes the others again. Where a mode would only repeat another one, the table
+        has no numbers for it, and the reason is told.
+    slots : int, optional
+        How many states checkpointing stores; by default the root of the length of the chain.
     budget : float
         Seconds to spend on timing, once every way has been taken five times.
     resident : bool
@@ -88,9 +92,9 @@ def compare_modes(
 
     Raises
     ------
-    GraphError
-        If a mode or engine is unknown, or none is left; if the budget is no positive number; if
-        the point or the result has no entries, or the result is not one array.
+    GraphError, ScheduleError
+        If a mode or engine is unknown, or none is left; if the budget or the number of slots is no
+        positive number; if the point or the result has no entries, or the result is not one array.
     DTypeError
         If the point holds no floats.
     DerivativeError
@@ -127,6 +131,8 @@ def compare_modes(
     _check("mode", modes, MODES)
     _check("engine", engines, ENGINES)
     check_budget(budget)
+    if slots is not None and "checkpointed" not in modes:
+        raise GraphError(f"slots={slots!r} is for the mode 'checkpointed', which is not asked for")
     if not callable(function):
         raise GraphError(
             f"compare_modes takes a function and then its arguments, got {function!r:.60} first: "
@@ -141,15 +147,17 @@ def compare_modes(
     counts = cost(of_first, x)
     if counts.jvp is None or counts.vjp is None:
         raise DerivativeError(f"there is nothing to differentiate: {counts.without}")
-    problem = _Problem(of_first, x, y, counts, record_function(of_first, x))
-    found = _compared(problem, [e for e in engines if e != "cuda" or has_device()], modes, budget)
+    problem = Problem(of_first, x, y, counts, record_function(of_first, x))
+    plans = [plan_mode(problem, mode, slots) for mode in dict.fromkeys(modes)]
+    taken = {plan.mode: plan for plan in plans if not plan.missing}
+    found = _compared(problem, taken, [e for e in engines if e != "cuda" or has_device()], budget)
     if resident:
-        measured = tuple(_measured(r, problem.recording) for r in found.records)
+        measured = tuple(_measured(r, taken[r.mode]) for r in found.records)
         found = replace(found, records=measured)
     if "cuda" in engines:
-        devices = tuple(device_columns(problem.recording, mode) for mode in modes)
-        found = replace(found, devices=devices)
-    return found
+        found = replace(found, devices=tuple(map(_columns, taken.values())))
+    missing = {plan.mode: plan.missing for plan in plans if plan.missing}
+    return replace(found, missing=missing)
 
 
 def _check(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
@@ -160,24 +168,19 @@ def _check(what: str, asked: Sequence[str], known: Sequence[str]) -> None:
         )
 
 
-class _Problem(NamedTuple):
-    """The function of its first argument, the point and the value there, counts and the graph."""
-
-    function: Function
-    x: np.ndarray
-    y: np.ndarray
-    counts: Cost
-    recording: Recording
+def _columns(plan: ModePlan) -> DeviceColumns:
+    return device_columns(plan.recording, plan.transform)._replace(mode=plan.mode)
 
 
 def _compared(
-    problem: _Problem, engines: Sequence[str], modes: Sequence[str], budget: float
+    problem: Problem, plans: Mapping[str, ModePlan], engines: Sequence[str], budget: float
 ) -> Comparison:
     """All ways on these engines, checked, then timed."""
     function, x, y, counts, recording = problem
-    ways = ways_to(function, x, y.size, engines, modes)
+    ways = ways_to([*plans.values()], x, engines)
     alone = {(FUNCTION, e): partial(compile_graph(function, engine=e), x) for e in engines}
-    made = {key: _made(recording, *key) for key in [*ways, *alone]}
+    made = {key: _made(plans[key[0]].recording, plans[key[0]].transform, key[1]) for key in ways}
+    made |= {key: _made(recording, *key) for key in alone}
     check_agreement({key: way() for key, way in ways.items()})
     check_values(y, {engine: call() for (_, engine), call in alone.items()})
     extra = {(ONE, DIRECT): one_direction(function, x)} if ("forward", DIRECT) in ways else {}
@@ -185,11 +188,12 @@ def _compared(
     return Comparison(
         x.size,
         y.size,
-        tuple(_record(key, way, timings[key], made[key], problem) for key, way in ways.items()),
+        tuple(_record(plans[key[0]], key, way, timings, made) for key, way in ways.items()),
         {engine: timings[mode, engine] for mode, engine in alone},
         counts,
         tuple(_bounds(problem, timings, made)),
         {mode: way.saving for (mode, _), way in made.items() if mode != FUNCTION and way.saving},
+        chosen={mode: plan.note for mode, plan in plans.items() if plan.note},
     )
 
 
@@ -217,25 +221,34 @@ def _timed(calls: dict[Key, Call], made: dict[Key, _Made], budget: float) -> dic
     return {key: replace(found["/".join(key)], stages=stages[key]) for key in calls}
 
 
-def _record(key: Key, way: Call, timing: Timing, made: _Made, problem: _Problem) -> ModeRecord:
-    mode, engine = key
-    counts, recording = problem.counts, problem.recording
-    sweeps, once = (recording.n, counts.jvp) if mode == "forward" else (recording.m, counts.vjp)
-    assert once is not None
-    operations = sweeps * once.operations.total
-    sizes = _allocated(way), made.predicted
-    return ModeRecord(mode, engine, sweeps, timing, operations, *sizes, None, made.note)
+def _record(
+    plan: ModePlan,
+    key: Key,
+    way: Call,
+    timings: Mapping[Key, Timing],
+    made: Mapping[Key, _Made],
+) -> ModeRecord:
+    return ModeRecord(
+        *key,
+        plan.sweeps,
+        timings[key],
+        plan.operations,
+        _allocated(way),
+        made[key].predicted,
+        None,
+        made[key].note,
+    )
 
 
-def _measured(record: ModeRecord, recording: Recording) -> ModeRecord:
+def _measured(record: ModeRecord, plan: ModePlan) -> ModeRecord:
     """The record with its resident peak."""
     if record.engine == "cuda":
         return record
-    return replace(record, resident=resident_peak(recording, record.mode, record.engine))
+    return replace(record, resident=resident_peak(plan.recording, plan.transform, record.engine))
 
 
 def _bounds(
-    problem: _Problem, timings: Mapping[Key, Timing], made: Mapping[Key, _Made]
+    problem: Problem, timings: Mapping[Key, Timing], made: Mapping[Key, _Made]
 ) -> Iterator[Bound]:
     """What theory says of the direct sweeps that were taken."""
     if ("forward", DIRECT) in timings:
@@ -244,14 +257,14 @@ def _bounds(
         yield from _reverse_bounds(problem, timings)
 
 
-def _forward_bounds(problem: _Problem, timings: Mapping[Key, Timing], held: int) -> Iterator[Bound]:
+def _forward_bounds(problem: Problem, timings: Mapping[Key, Timing], held: int) -> Iterator[Bound]:
     one, n = timings[ONE, DIRECT].median, problem.recording.n
     if n > 1:
         yield forward_time(timings["forward", DIRECT].median, one, n)
     yield forward_memory(plan_of_sweep(problem.recording, "forward").peak, held)
 
 
-def _reverse_bounds(problem: _Problem, timings: Mapping[Key, Timing]) -> Iterator[Bound]:
+def _reverse_bounds(problem: Problem, timings: Mapping[Key, Timing]) -> Iterator[Bound]:
     recording, counts = problem.recording, problem.counts
     counted = reverse_operations(counts)
     if recording.m == 1 and counted is not None:

@@ -4,11 +4,30 @@ import numpy as np
 import pytest
 
 import calcbench as cb
+from calcbench import growth
 from calcbench.measure.fitting import FitError
+
+
+BOTH = ("forward", "reverse")
 
 
 def squares(n):
     return lambda x: np.sum(x * x), np.ones(n)
+
+
+def deep(depth):
+    """A chain from the fourth size on."""
+
+    def function(x):
+        for _ in range(depth):
+            x = np.sin(x)
+        return np.sum(x)
+
+    return function, np.linspace(0.1, 1.0, 3)
+
+
+def narrow(n):
+    return lambda x: np.sum(x * x) * np.linspace(1.0, 2.0, n), np.ones(n)
 
 
 def stretched(n):
@@ -17,7 +36,7 @@ def stretched(n):
 
 def test_operations_grow_as_theory_says():
     """A scalar of n inputs: one reverse sweep costs n, n forward sweeps cost n^2."""
-    found = cb.sweep(squares, [16, 32, 64], engines=["numpy"], budget=0.001)
+    found = cb.sweep(squares, [16, 32, 64], engines=["numpy"], modes=BOTH, budget=0.001)
     assert found.operations["reverse"].exponent == pytest.approx(1.0, abs=0.05)
     assert found.operations["forward"].exponent == pytest.approx(2.0, abs=0.05)
 
@@ -34,6 +53,49 @@ def test_the_print_names_sizes_exponents_and_crossovers():
     assert text.splitlines()[0].split() == ["mode", "engine", "4", "8", "16", "seconds"]
     assert "operations of forward mode ∝ size^" in text
     assert "numpy: the modes " in text
+
+
+def test_operations_through_a_narrow_waist_have_closed_forms():
+    """Of s(x) c, with s a sum of n squares: n sweeps of 9 n each, or one product of n by n."""
+    found = cb.sweep(narrow, [32, 64, 128], engines=["numpy"], budget=0.001)
+    for n, comparison in zip(found.sizes, found.comparisons, strict=True):
+        operations = {r.mode: r.operations for r in comparison.records}
+        swept = 9 * n * n - 2 * n
+        assert operations == {"forward": swept, "reverse": swept, "mixed": n * n + 4 * n}
+    assert found.operations["mixed"].exponent == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_mode_that_some_sizes_lack_is_told_and_has_no_fit():
+    modes = ["reverse", "checkpointed"]
+    found = cb.sweep(deep, [2, 8, 16, 32], engines=["numpy"], modes=modes, budget=0.001)
+    assert set(found.fits) == {("reverse", "numpy")}
+    assert set(found.operations) == {"reverse"}
+    (said,) = found.missing
+    assert said.startswith("checkpointed mode was not taken at 2, so that it has no fit; at 2: ")
+    assert said in str(found)
+
+
+def test_checkpointing_grows_with_its_recomputations():
+    found = cb.sweep(deep, [8, 16, 32], engines=["numpy"], modes=["checkpointed"], budget=0.001)
+    slots = [c.chosen["checkpointed"].split()[0] for c in found.comparisons]
+    assert slots == ["3", "5", "6"]
+    assert found.missing == ()
+    fixed = cb.sweep(
+        deep, [8, 16, 32], engines=["numpy"], modes=["checkpointed"], slots=2, budget=0.001
+    )
+    assert fixed.operations["checkpointed"].exponent > found.operations["checkpointed"].exponent
+
+
+def test_a_sweep_on_cuda_alone_says_what_to_do_without_a_device(monkeypatch):
+    monkeypatch.setattr(growth, "has_device", lambda: False)
+    monkeypatch.setattr(growth, "compare_modes", lambda *_, **__: pytest.fail("compared"))
+    with pytest.raises(cb.GraphError, match="none is present; name another engine as well, or"):
+        cb.sweep(squares, [2, 3, 4], engines=("cuda",))
+
+
+def test_a_sweep_without_a_mode_that_all_sizes_have_says_why():
+    with pytest.raises(cb.GraphError, match=r"mixed mode: no cut .*ask for more modes"):
+        cb.sweep(squares, [2, 3, 4], engines=["numpy"], modes=["mixed"], budget=0.001)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,15 @@ import pytest
 
 import calcbench as cb
 from calcbench.graph.markup import element, escaped, plain
-from calcbench.measure import mode_pages, pages, writing
-from calcbench.measure.chart_pictures import chart_svg
+from calcbench.measure import device_columns, mode_pages, pages, writing
+from calcbench.measure.chart_pictures import DASHES, chart_svg
 from calcbench.measure.charts import Dot, DotChart, GrowthChart, Line, LogAxis, Mark
+from calcbench.measure.device_columns import DeviceColumns
 from calcbench.measure.fitting import fit_power
+from calcbench.measure.mode_charts import STYLES
 from calcbench.measure.mode_pages import crossover_ratios
+from calcbench.measure.mode_plans import MODES
+from calcbench.measure.plotting import LINES
 
 
 HOSTILE = "</pre></svg><script src='http://x.y/z.js'>alert(1)</script>\"'&\x00\x1b\ud800$x^2$"
@@ -120,6 +124,39 @@ def test_a_comparison_is_one_page_that_needs_nothing_else(compared, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out.html"]
 
 
+def cells(path):
+    """The rows of each table of a page."""
+    tables = re.findall(r"<table>(.*?)</table>", path.read_text(encoding="utf-8"), flags=re.S)
+    rows = [re.findall(r"<tr>(.*?)</tr>", t, flags=re.S) for t in tables]
+    return [[re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", r, flags=re.S) for r in t] for t in rows]
+
+
+def test_first_calls_and_kernels_have_tables_of_their_own(compared, grown, tmp_path):
+    columns = DeviceColumns("reverse", 2, 31, 0, 4096, 2048, "no time was taken")
+    with_devices = replace(compared, devices=(columns,))
+    tables = cells(with_devices.report(tmp_path / "out.html"))
+    filled = [[*r, *[""] * (6 - len(r))] for r in compared.stages]
+    assert filled in tables
+    assert [device_columns.HEADING, columns.row] in tables
+    without = cells(compared.report(tmp_path / "out.html"))
+    assert len(tables) == len(without) + 1
+    assert grown.comparisons[-1].stages in cells(grown.report(tmp_path / "grown.html"))
+
+
+def test_a_mode_that_is_not_taken_is_told_on_both_pages(compared, grown, tmp_path):
+    assert set(compared.missing) == {"mixed", "checkpointed"}
+    one, all_sizes = compared.report(tmp_path / "a.html"), grown.report(tmp_path / "b.html")
+    assert "mixed mode is not taken: no cut is narrower" in read(one).text
+    assert "mixed mode was not taken at 4, 8, 16, so that it has no fit" in read(all_sizes).text
+
+
+def test_every_mode_has_a_line_of_its_own_in_charts():
+    styles = set(STYLES.values())
+    assert set(STYLES) == set(MODES)
+    assert len(styles) == len(MODES)
+    assert styles == set(range(len(DASHES))) == set(range(len(LINES)))
+
+
 def test_verdicts_stand_beside_the_table(compared, tmp_path, monkeypatch):
     """Once there, and once more in the text as it is printed."""
     said = "a bound < 5 holds"
@@ -134,7 +171,7 @@ def test_a_growth_is_one_page_with_exponents_and_crossovers(grown, tmp_path):
     for fit in (*grown.fits.values(), *grown.operations.values()):
         assert str(fit) in found.text
     assert "numpy: the modes " in found.text
-    assert "At size 16, for 16 inputs and 1 outputs take " in found.text
+    assert "At size 16, for 16 inputs and 1 output take " in found.text
     assert found.text.count("95 %") >= 3
 
 

@@ -14,6 +14,7 @@ from calcbench.forward_mode.pushforward import jvp_graph
 from calcbench.lower.cuda_errors import NoToolkitError
 from calcbench.measure import bounds, device_columns, ways
 from calcbench.measure.fusion import fusion_saving
+from calcbench.measure.mode_plans import MODES, Problem, plan_mode
 from calcbench.measure.preconditions import checked_value
 from calcbench.measure.resident import Resident
 from calcbench.measure.stages import DIRECT, plan_of_sweep, prepare_way, record_function
@@ -56,9 +57,10 @@ def test_bytes_at_once_cover_the_result(scalar_result):
 
 def test_the_print_has_a_line_each_and_a_recommendation(scalar_result):
     lines = str(scalar_result).splitlines()
-    times, stages = 1 + 6 + 2, 1 + 6 + 2
-    assert len(lines) == times + stages + len(scalar_result.bounds) + 1
-    assert lines[-1].startswith("for 30 inputs and 1 outputs take ")
+    times, stages, missing = 1 + 6 + 2, 1 + 6 + 2, 2
+    assert len(lines) == times + stages + len(scalar_result.bounds) + 2 * missing + 1
+    assert set(scalar_result.missing) == {"mixed", "checkpointed"}
+    assert lines[-1].startswith("for 30 inputs and 1 output take ")
     said = "times the function on the tape; at most 5 times its operations"
     assert sum(said in line for line in lines) == 1
 
@@ -112,9 +114,12 @@ PROGRAMS = {
     "branch": (lambda x: x * x if x[0] > 0 else -x, np.linspace(0.1, 1.0, 4)),
     "float32": (energy, np.linspace(0.1, 1.0, 6, dtype=np.float32)),
     "one number": (lambda t: np.sin(t) * t, np.array(0.7)),
+    "waist": (lambda x: np.sum(x * x) * np.linspace(1.0, 2.0, 4), np.linspace(0.1, 1.0, 4)),
+    "chain": (lambda x: np.sum(np.sin(np.cos(np.sin(np.cos(np.sin(x)))))), np.ones(4)),
 }
 
 
+SPECIAL = {"waist": 1, "chain": 1, "matrix": 1}  # modes of their own beside the two
 BY_ENGINE = [(name, e) for name in PROGRAMS for e in ("numpy", "tape", DIRECT)]
 BY_ENGINE += [("scalar", "fused"), ("wide", "fused")]  # the others take seconds to compile
 
@@ -123,13 +128,15 @@ BY_ENGINE += [("scalar", "fused"), ("wide", "fused")]  # the others take seconds
 def test_what_is_made_step_by_step_is_what_a_user_gets(name, engine):
     function, x = PROGRAMS[name]
     y = np.asarray(function(x))
-    recording = record_function(function, x)
-    engines = ["tape"] if engine == DIRECT else [engine]
-    for key, way in ways.ways_to(function, x, y.size, engines, ["forward", "reverse"]).items():
-        if key[1] == engine:
-            found = np.asarray(prepare_way(recording, *key).run())
-            expected = np.asarray(way())
-            assert found.ravel().tobytes() == as_swept(expected, y, x, key).tobytes()
+    problem = Problem(function, x, y, cb.cost(function, x), record_function(function, x))
+    plans = [p for p in (plan_mode(problem, mode) for mode in MODES) if not p.missing]
+    made = ways.ways_to(plans, x, ["tape"] if engine == DIRECT else [engine])
+    taken = [(plan, made[plan.mode, engine]) for plan in plans if (plan.mode, engine) in made]
+    assert len(taken) == (2 if engine == DIRECT else 2 + SPECIAL.get(name, 0))
+    for plan, way in taken:
+        found = np.asarray(prepare_way(plan.recording, plan.transform, engine).run())
+        expected = as_swept(np.asarray(way()), y, x, (plan.mode, engine))
+        assert found.ravel().tobytes() == expected.tobytes()
 
 
 def as_swept(derivative, y, x, key):
@@ -222,7 +229,7 @@ def test_the_order_of_forward_accumulation_changes_no_bit(engine):
 def test_memory_of_forward_mode_on_whole_arrays_is_judged_by_the_function_alone():
     """Whatever the engine does: the verdict is the comparison of the two plans, and says so."""
     function, point = array_links(12), np.ones(2)
-    found = cb.compare_modes(function, point, engines=["tape"], budget=0.01)
+    found = cb.compare_modes(function, point, engines=["tape"], modes=["forward"], budget=0.01)
     recording = record_function(function, point)
     alone = prepare_way(recording, "function", "tape").predicted
     (bound,) = [b for b in found.bounds if "one direction" in b.claim]
@@ -322,7 +329,7 @@ def test_without_the_compiler_the_columns_say_so(monkeypatch):
     monkeypatch.setattr(workbench, "has_device", lambda: False)
     monkeypatch.setattr(device_columns, "cuda_report", missing)
     found = cb.compare_modes(energy, np.ones(4), engines=["cuda", "numpy"], budget=0.01)
-    assert [c.kernels for c in found.devices] == [None, None]
+    assert [(c.mode, c.kernels) for c in found.devices] == [("forward", None), ("reverse", None)]
     assert "not compiled: the cuda engine needs the package numba-cuda" in str(found)
     assert {r.engine for r in found.records} == {"numpy"}
 

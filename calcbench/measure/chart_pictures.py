@@ -21,7 +21,7 @@ from calcbench.measure.charts import (
 WIDTH, PLOT = 640, 300  # pixels: of a picture, and of the height of what lies between the axes
 LEFT, RIGHT, TOP, LEGEND = 80, 20, 40, 20
 INK, PALE = "#333333", "#dddddd"
-DASHES = ("none", "6 4", "2 3")  # by the style of a line
+DASHES = ("none", "6 4", "2 3", "8 3 2 3")  # by the style of a line
 
 
 def chart_svg(chart: Chart) -> str:
@@ -98,13 +98,13 @@ def _measured(plane: _Plane, chart: GrowthChart, line: Line) -> Iterator[str]:
 
 
 def _point(line: Line, x: float, y: float) -> str:
-    """A disc, a square or a diamond."""
+    """A disc, a square, a diamond or a triangle."""
     if line.style == 0:
         return element("circle", cx=x, cy=y, r=4.5, fill=line.colour)
     if line.style == 1:
         return element("rect", x=x - 4, y=y - 4, width=8, height=8, fill=line.colour)
-    return element("path", d=f"M {x:.2f} {y - 5.5:.2f} l 5.5 5.5 -5.5 5.5 -5.5 -5.5 z",
-                   fill=line.colour)  # fmt: skip
+    sides = "5.5 5.5 -5.5 5.5 -5.5 -5.5" if line.style == 2 else "5.5 9.5 h -11"
+    return element("path", d=f"M {x:.2f} {y - 5.5:.2f} l {sides} z", fill=line.colour)
 
 
 def _crossings(plane: _Plane, chart: GrowthChart) -> Iterator[str]:

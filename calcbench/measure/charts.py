@@ -24,7 +24,8 @@ class Line:
         One per size; what is not positive and finite is left out of a drawing.
     fit : PowerFit or None
     style : int
-        0, 1 or 2: solid with discs, dashed with squares, dotted with diamonds.
+        0 to 3: solid with discs, dashed with squares, dotted with diamonds, dashed and dotted with
+        triangles.
     colour : str
     """
 

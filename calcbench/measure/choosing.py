@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +144,11 @@ def explain_mode(
             f"explain_mode compares the modes for a Jacobian, which needs float arguments and "
             f"results, got {graph.signature}"
         )
+    return mode_choice(graph, wanted)
+
+
+def mode_choice(graph: Graph, wanted: Sequence[int]) -> ModeChoice:
+    """The same for a graph after exact rewrites and the positions of its differentiated inputs."""
     found = predict_modes(graph, wanted)
     nodes = () if found.cut is None else found.cut.nodes
     return ModeChoice(*found, " and ".join(_placed(graph, i) for i in nodes))

@@ -19,7 +19,7 @@ class DeviceColumns(NamedTuple):
 
     Attributes
     ----------
-    mode : {"forward", "reverse"}
+    mode : {"forward", "reverse", "mixed", "checkpointed"}
     kernels : int or None
         How many; None, as all other numbers, if they could not be compiled.
     registers : int or None

@@ -11,7 +11,7 @@ from calcbench.measure.timing import Timing
 
 
 Key = tuple[str, str]
-STYLES = {"forward": 0, "reverse": 1}  # of lines; 2 for all other modes
+STYLES = {"forward": 0, "reverse": 1, "mixed": 2, "checkpointed": 3}  # of lines
 
 
 class Way(Protocol):
@@ -68,7 +68,7 @@ def growth_charts(found: Grown) -> list[Chart]:
     times, memory = [], []
     for mode, engine in found.fits:
         records = [way_of(c, (mode, engine)) for c in found.comparisons]
-        style = STYLES.get(mode, 2), COLOURS[engines.index(engine) % len(COLOURS)]
+        style = STYLES[mode], COLOURS[engines.index(engine) % len(COLOURS)]
         medians = tuple(r.timing.median for r in records)
         held = tuple(float(r.allocated) for r in records)
         times.append(Line(_label(mode, engine), medians, found.fits[mode, engine], *style))

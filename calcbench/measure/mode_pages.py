@@ -46,6 +46,12 @@ class Compared(Protocol):
     def recommendation(self) -> str: ...
     @property
     def table(self) -> list[list[str]]: ...
+    @property
+    def stages(self) -> list[list[str]]: ...
+    @property
+    def devices(self) -> Sequence[object]: ...
+    @property
+    def device_table(self) -> list[list[str]]: ...
 
 
 class Grown(Protocol):
@@ -61,6 +67,8 @@ class Grown(Protocol):
     def operations(self) -> Mapping[str, PowerFit]: ...
     @property
     def crossovers(self) -> Mapping[str, Crossover | None]: ...
+    @property
+    def missing(self) -> Sequence[str]: ...
 
 
 def comparison_parts(found: Compared) -> Iterator[str]:
@@ -69,6 +77,7 @@ def comparison_parts(found: Compared) -> Iterator[str]:
     yield heading("Every way to the derivative")
     yield table(found.table)
     yield bullets(found.verdicts)
+    yield from _first_calls(found)
     yield heading("Where the modes cost the same")
     yield bullets(crossover_ratios(found))
     yield paragraph(
@@ -84,11 +93,21 @@ def comparison_parts(found: Compared) -> Iterator[str]:
     yield from graph_parts(found.counts)
 
 
+def _first_calls(found: Compared) -> Iterator[str]:
+    """What the first call takes, step by step, and what the kernels of a device would need."""
+    if len(found.stages) > 1:
+        yield heading("The first call, step by step")
+        yield table(found.stages)
+    if found.devices:
+        yield heading("The kernels on CUDA")
+        yield table(found.device_table)
+
+
 def growth_parts(found: Grown) -> Iterator[str]:
     """The sections for comparisons at growing sizes."""
     last = found.comparisons[-1]
     yield paragraph(sentence(f"at size {found.sizes[-1]}, {last.recommendation}"), "said")
-    yield bullets(crossings(found.crossovers))
+    yield bullets([*crossings(found.crossovers), *found.missing])
     memory = memory_crossovers(found)
     yield bullets(crossings(memory, "hold as many bytes", "hold bytes that grow alike"))
     yield heading("Time and memory")
@@ -100,6 +119,7 @@ def growth_parts(found: Grown) -> Iterator[str]:
     yield heading(f"At size {found.sizes[-1]}")
     yield table(last.table)
     yield bullets([*last.verdicts, *crossover_ratios(last)])
+    yield from _first_calls(last)
     yield paragraph(f"The graph that follows is that of the first size, {found.sizes[0]}.")
     yield from graph_parts(found.comparisons[0].counts)
 

@@ -27,15 +27,15 @@ class ModeRecord:
 
     Attributes
     ----------
-    mode : {"forward", "reverse"}
+    mode : {"forward", "reverse", "mixed", "checkpointed"}
     engine : str
         An engine, or ``direct sweep``: accumulation on the tape without a graph of the derivative.
     sweeps : int
-        n in forward mode, m in reverse.
+        n in forward mode, m in reverse and checkpointed; those of both parts in mixed mode.
     timing : Timing
         Of the whole derivative, in turns with the others.
     operations : int
-        Counted: sweeps times those of one jvp or vjp.
+        Counted: sweeps times those of one jvp or vjp, or those of the product of mixed mode.
     allocated : int
         Most bytes that one warm call took at once, by the allocator.
     predicted : int
@@ -85,6 +85,10 @@ class Comparison:
         By mode, what fusing saved.
     devices : tuple of DeviceColumns
         The CUDA kernels of each mode, if they were asked for.
+    chosen : dict of str to str
+        By mode, what was chosen within it: the cut of mixed mode, the slots of checkpointing.
+    missing : dict of str to str
+        By mode, why it is no way of its own here.
     """
 
     inputs: int
@@ -95,6 +99,8 @@ class Comparison:
     bounds: tuple[Bound, ...] = ()
     fused: Mapping[str, FusionSaving] = field(default_factory=dict)
     devices: tuple[DeviceColumns, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fastest(self) -> ModeRecord:
@@ -105,16 +111,31 @@ class Comparison:
     def verdicts(self) -> tuple[str, ...]:
         """Whether theory holds here, what fusion saved, and where memory is not as predicted."""
         fused = [f"fused, {mode} mode: {saving}" for mode, saving in self.fused.items()]
+        modes = [f"{mode} mode: {chosen}" for mode, chosen in self.chosen.items()]
+        modes += [f"{mode} mode is not taken: {why}" for mode, why in self.missing.items()]
         swept = dict.fromkeys(r.note for r in self.records if r.engine == DIRECT and r.note)
         direct = [f"direct sweeps run {note}" for note in swept]
         memory = filter(None, map(_memory, self.records))
-        return (*direct, *map(str, self.bounds), *fused, *memory)
+        return (*modes, *self._saved, *direct, *map(str, self.bounds), *fused, *memory)
+
+    @property
+    def _saved(self) -> list[str]:
+        """What checkpointing takes, by what reverse mode takes."""
+        plain = {r.engine: r for r in self.records if r.mode == "reverse"}
+        pairs = [(r, plain.get(r.engine)) for r in self.records if r.mode == "checkpointed"]
+        return [
+            f"checkpointed mode on {r.engine} takes {r.predicted / other.predicted:.2g} times the "
+            f"bytes of reverse mode, predicted, in {r.timing.median / other.timing.median:.2g} "
+            "times its time"
+            for r, other in pairs
+            if other is not None and other.predicted
+        ]
 
     @property
     def recommendation(self) -> str:
         """Which way to take here, and by how much."""
         if not self.records:
-            return "nothing was timed, so nothing is recommended"
+            return "no derivative was timed, so nothing is recommended"
         best = self.fastest
         others = [r for r in self.records if r.mode != best.mode]
         if not others:
@@ -122,7 +143,8 @@ class Comparison:
         other = min(others, key=lambda r: r.timing.median)
         ratio = other.timing.median / best.timing.median
         return (
-            f"for {self.inputs} inputs and {self.outputs} outputs take {best.mode} mode "
+            f"for {_counted(self.inputs, 'input')} and {_counted(self.outputs, 'output')} take "
+            f"{best.mode} mode "
             f"({best.engine}): {ratio:.2g} times as fast as the best of {other.mode} mode "
             f"({other.engine})"
         )
@@ -134,6 +156,7 @@ class Comparison:
         resident = any(r.resident for r in self.records)
         sizes = ["bytes at once", "predicted", *(["resident", "ratio"] if resident else [])]
         rows = [_row(r) for r in self.records]
+        rows += [[mode, "not taken"] for mode in self.missing]
         rows += [_function_row(e, t, self.counts) for e, t in self.function.items()]
         columns = len(heading) + len(sizes)
         return [[*heading, *sizes], *[[*r, *[""] * (columns - len(r))] for r in rows]]
@@ -200,8 +223,13 @@ class Comparison:
         value, the cotangent and the bytes of every node; of a large one the most expensive nodes
         are listed.
         """
-        title = f"Modes compared: {self.inputs} inputs, {self.outputs} outputs"
+        shape = f"{_counted(self.inputs, 'input')}, {_counted(self.outputs, 'output')}"
+        title = f"Modes compared: {shape}"
         return write_page(path, title, comparison_parts(self))
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _row(r: ModeRecord) -> list[str]:

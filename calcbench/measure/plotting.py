@@ -13,7 +13,7 @@ from calcbench.measure.writing import checked_path, write_whole
 
 
 SUFFIXES = (".png", ".svg")
-LINES = (("-", "o"), ("--", "s"), (":", "D"))  # by style, in matplotlib's words
+LINES = (("-", "o"), ("--", "s"), (":", "D"), ("-.", "^"))  # by style, in matplotlib's words
 
 
 class MissingLibraryError(CalcbenchError, ImportError):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from calcbench.compositions import jacobian_program
+from calcbench.compositions import ReverseProgram, jacobian_program
 from calcbench.graph.arraytype import GraphError
 from calcbench.graph.ir import Graph
 from calcbench.graph.lifetimes import byte_size
@@ -122,7 +122,7 @@ def prepare_way(recording: Recording, mode: str, engine: str) -> Prepared:
     Parameters
     ----------
     recording : Recording
-    mode : {"forward", "reverse", "function"}
+    mode : {"forward", "reverse", "mixed", "function"}
     engine : {"numpy", "tape", "fused", "direct sweep"}
     """
     if mode == FUNCTION:
@@ -130,7 +130,7 @@ def prepare_way(recording: Recording, mode: str, engine: str) -> Prepared:
     if engine == DIRECT:
         return _pushing(recording) if mode == "forward" else _pulling(recording)
     if engine == "numpy":
-        return _interpreted(recording, mode)
+        return _multiplied(recording) if mode == "mixed" else _interpreted(recording, mode)
     made: list[Recording] = []
     taken = elapsed(lambda: made.append(derivative_of(recording, mode)))
     return _compiled(made[0].graph, made[0].inputs, engine, taken)
@@ -192,6 +192,26 @@ def _interpreted(recording: Recording, mode: str) -> Prepared:
     run = partial(_swept, program, recording, mode)
     again = partial(_interpreted, recording, mode)
     return Prepared(run, predicted, program.graph, transform, taken, again, ROWS)
+
+
+def _multiplied(recording: Recording) -> Prepared:
+    """Mixed mode: a program that has no seeds, where one mode alone is not the better way."""
+    made: list[Program] = []
+    transform = elapsed(lambda: made.append(jacobian_program(recording.graph, (0,), "mixed")))
+    program = made[0]
+    taken = elapsed(lambda: program.plan)
+    run, again = partial(_product, program, recording), partial(_multiplied, recording)
+    predicted = interpreted_peak(program.plan, 0)
+    return Prepared(run, predicted, program.graph, transform, taken, again, ROWS)
+
+
+def _product(program: Program, recording: Recording) -> Any:
+    """The Jacobian; by sweeps where the product is not finite."""
+    session = program.start(recording.inputs)
+    if session.program is program:
+        return session.finish()[0]
+    mode = "reverse" if isinstance(session.program, ReverseProgram) else "forward"
+    return np.stack([session.finish([seed])[0] for seed in unit_seeds(recording, mode)])
 
 
 def _seed(recording: Recording, mode: str) -> int:

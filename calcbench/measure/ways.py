@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from calcbench.graph.arraytype import DerivativeError
-from calcbench.jacobians import jacfwd, jacrev
+from calcbench.jacobians import jacfwd, jacobian, jacrev
+from calcbench.measure.mode_plans import ModePlan
 from calcbench.measure.stages import DIRECT
 from calcbench.sweeps import forward_sweep, reverse_sweep
 
@@ -21,21 +22,18 @@ AGREEMENT = 1e-8  # relative to the largest entry
 ROUNDING = 1e3  # units in the last place; more than the above for float32 alone
 
 
-def ways_to(
-    function: Function, x: np.ndarray, m: int, engines: Sequence[str], modes: Sequence[str]
-) -> dict[Key, Call]:
-    """The derivative, y's axes then x's, by mode and engine; the tape brings direct sweeps along.
-
-    `m` is how many entries the result has.
-    """
-    makers = {"forward": jacfwd, "reverse": jacrev}
+def ways_to(plans: Sequence[ModePlan], x: np.ndarray, engines: Sequence[str]) -> dict[Key, Call]:
+    """The derivative, y's axes then x's, by mode and engine; the tape brings direct sweeps too."""
+    makers: dict[str, Callable[..., Function]]
+    makers = {"forward": jacfwd, "reverse": jacrev, "mixed": partial(jacobian, mode="mixed")}
     direct = {"forward": by_directions, "reverse": by_cotangents}
     ways: dict[Key, Call] = {}
-    for mode in modes:
+    for plan in plans:
         for engine in engines:
-            ways[mode, engine] = partial(makers[mode](function, engine=engine), x)
-            if engine == "tape":
-                ways[mode, DIRECT] = direct[mode](function, x)
+            made = makers[plan.transform](plan.function, engine=engine)
+            ways[plan.mode, engine] = partial(made, x)
+            if engine == "tape" and plan.mode in direct:
+                ways[plan.mode, DIRECT] = direct[plan.mode](plan.function, x)
     return ways
 
 
