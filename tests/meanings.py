@@ -79,10 +79,19 @@ def exact(value: Any) -> Any:
 
 def number(expression: Any, point: dict[Any, Any]) -> float:
     """The expression at the point, to 30 digits and then rounded (mpmath does the work)."""
-    found = expression.subs(point) if hasattr(expression, "subs") else expression
+    found = _at(expression, point)
     if found in (sp.true, sp.false):
         return float(bool(found))
     return float(sp.re(sp.N(found, DIGITS, maxn=400)))
+
+
+def _at(expression: Any, point: dict[Any, Any]) -> Any:
+    """The expression of the numbers, put in all at once: `subs` takes a walk for each of them."""
+    if not hasattr(expression, "xreplace"):
+        return expression
+    if expression.has(sp.Derivative, sp.Subs):
+        return expression.subs(point)  # knows what may be replaced in these
+    return expression.xreplace(point)
 
 
 def law_sympy(row: Primitive, sample: Sample) -> None:
