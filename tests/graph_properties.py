@@ -47,6 +47,14 @@ def finite(*values: Any) -> bool:
     return all(np.all(np.isfinite(v)) for v in values)
 
 
+def values_at(graph: Graph, xs: Values) -> list[Any]:
+    """The outputs; a point at which NumPy finds none, as a matrix holds NaN, is left out."""
+    try:
+        return evaluate(graph, *xs)
+    except np.linalg.LinAlgError:
+        reject()
+
+
 def is_rounding_alone(graph: Graph, xs: Any) -> bool:
     """Whether a result is as small as the rounding of values that cancel in it, and not 0.
 
@@ -279,9 +287,9 @@ def rewriting_keeps_bits(
 ) -> None:
     """Rewrites, pruning, another order, dead nodes, plans; for the values and the pullback."""
     pulled = cb.vjp_graph(graph)
-    cts = directions(evaluate(graph, *xs), seed)
+    cts = directions(values_at(graph, xs), seed)
     for one, inputs in ((graph, xs), (pulled, [*xs, *cts])):
-        expected = bits(evaluate(one, *inputs))
+        expected = bits(values_at(one, inputs))
         for other in (rewrite(one), simplify(one, rewrites=False), reordered(one)):
             assert bits(evaluate(check_graph(other), *inputs)) == expected, str(other)
         assert bits(Plan(one)(*inputs)) == expected
@@ -308,7 +316,7 @@ def json_keeps_bits(
     graph: Graph, xs: Values, seed: int,
     read: Callable[[str], Graph] = cb.graph_from_json,
 ) -> None:  # fmt: skip
-    cts = directions(evaluate(graph, *xs), seed)
+    cts = directions(values_at(graph, xs), seed)
     for written, inputs in ((graph, xs), (cb.vjp_graph(graph), [*xs, *cts])):
         found = read(cb.graph_to_json(written))
         assert found == written
@@ -319,7 +327,7 @@ def two_runs_give_the_same_bits(
     graph: Graph, xs: Values, seed: int, run: Callable[..., Any] = evaluate
 ) -> None:
     """Of the pullback, written twice; nothing that was passed in is changed."""
-    cts = directions(evaluate(graph, *xs), seed)
+    cts = directions(values_at(graph, xs), seed)
     before = bits([*xs, *cts])
     first = bits(run(cb.vjp_graph(graph), *xs, *cts))
     assert bits(run(cb.vjp_graph(graph), *xs, *cts)) == first
