@@ -277,10 +277,11 @@ def _reverse_bounds(problem: Problem, timings: Mapping[Key, Timing]) -> Iterator
 
 def _allocated(call: Call) -> int:
     """The most bytes that a call takes at once, by the allocator."""
-    gc.collect()
     is_ours = not tracemalloc.is_tracing()
     if is_ours:
-        tracemalloc.start()
+        tracemalloc.start()  # what is garbage now is not traced, and does not count
+    else:
+        gc.collect()
     try:
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]

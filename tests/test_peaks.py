@@ -1,6 +1,5 @@
 """Predicted peaks against the allocator and a fresh process; and what cannot be measured."""
 
-import gc
 import signal
 import subprocess
 import sys
@@ -20,20 +19,24 @@ from calcbench.measure.stages import DIRECT, FUNCTION, prepare_way, record_funct
 
 
 RNG = np.random.default_rng(0)
-LONG = RNG.normal(size=400_000)  # 3.2 MB
-SQUARE = RNG.normal(size=(500, 500)) / 25  # 2 MB
-TABLE = RNG.normal(size=(2000, 200))  # 3.2 MB
+LONG = RNG.normal(size=200_000)  # 1.6 MB
+SQUARE = RNG.normal(size=(400, 400)) / 20  # 1.3 MB
+TABLE = RNG.normal(size=(1000, 200))  # 1.6 MB
 FEW = np.array([0.1, 0.2, 0.3])
 
 
 def chain(x):
-    for _ in range(4):
+    for _ in range(2):
         x = np.tanh(x) * 1.01 + x * x
     return np.sum(x)
 
 
 def products(x):
     return np.sum(np.tanh(np.tanh(x @ SQUARE) @ SQUARE) ** 2)
+
+
+def one_product(x):
+    return np.sum((np.tanh(x) @ SQUARE) ** 2)
 
 
 def reductions(x):
@@ -58,14 +61,27 @@ def with_slices(x):
     )
 
 
+def waist(x):
+    return np.sum(x * x) * np.linspace(1.0, 2.0, 10)
+
+
+def links(x):
+    for _ in range(12):
+        x = np.sin(x)
+    return np.sum(x)
+
+
 PROGRAMS = {
     "chain": (chain, LONG, ("reverse",)),
     "products": (products, SQUARE.copy(), ("reverse",)),
+    "one product": (one_product, SQUARE.copy(), ("reverse",)),
     "reductions": (reductions, TABLE, ("reverse",)),
     "few inputs": (of_few, FEW, ("forward", "reverse")),
     "many outputs": (to_many, FEW, ("forward",)),
     "two outputs": (to_two, LONG, ("reverse",)),
     "slices": (with_slices, LONG, ("reverse",)),
+    "waist": (waist, LONG[:50_000], ("mixed",)),
+    "checkpoints": (cb.checkpoint(links, slots=4), LONG, ("reverse",)),
 }
 ENGINES = ("numpy", "tape", "fused", DIRECT)
 WAYS = [
@@ -73,12 +89,12 @@ WAYS = [
     for name, (_, _, modes) in PROGRAMS.items()
     for mode in (*modes, FUNCTION)
     for engine in ENGINES
-    if (mode, engine) != (FUNCTION, DIRECT)
+    if (mode, engine) not in ((FUNCTION, DIRECT), ("mixed", DIRECT))
 ]
-# A fresh process takes two seconds: every run measures these, deep runs measure all.
+# A fresh process takes a second or two: every run measures these, deep runs measure all.
 QUICK = [
     ("chain", "reverse", "tape"),
-    ("products", "reverse", "fused"),
+    ("chain", "reverse", "fused"),
     ("few inputs", "forward", DIRECT),
 ]
 
@@ -90,21 +106,24 @@ def recorded(name):
 
 def allocated(run):
     """The allocator's peak: it knows nothing of plans, and is asked in this process."""
-    gc.collect()
+    return traced(run)[0]
+
+
+def traced(run):
+    """The same with the result; what was allocated before is not traced, garbage or not."""
     forget_idle()
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         result = run()
         peak = tracemalloc.get_traced_memory()[1]
-        del result
     finally:
         tracemalloc.stop()
-    return peak - before
+    return peak - before, result
 
 
 # Every fused way takes a second to compile.
-COMPILED = [(name, "reverse", "fused") for name in ("chain", "products", "reductions")]
+COMPILED = [(name, "reverse", "fused") for name in ("chain", "one product", "reductions")]
 SLOW = [way for way in WAYS if way[2] == "fused" and way not in COMPILED]
 MARKED = [pytest.param(*w, marks=pytest.mark.deep) if w in SLOW else w for w in WAYS]
 
@@ -121,10 +140,10 @@ def test_the_allocator_gives_out_what_was_predicted(name, mode, engine):
         assert abs(found - way.predicted) < 1 << 17
 
 
-def check_resident(name, mode, engine):
+def check_resident(name, mode, engine, measure=resident_peak):
     recording = recorded(name)
     predicted = prepare_way(recording, mode, engine).predicted
-    found = resident_peak(recording, mode, engine)
+    found = measure(recording, mode, engine)
     assert found.measured is not None, found.reason
     if predicted >= 1 << 20:
         assert found.agrees_with(predicted), (found, predicted)
@@ -133,9 +152,38 @@ def check_resident(name, mode, engine):
     return found
 
 
+FORKS = """
+import os, sys
+from calcbench.measure import peak_process
+for folder in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        peak_process.main(folder)
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def quick_peaks(tmp_path_factory):
+    """All quick ways, each in a child of one process that has done nothing but to import."""
+    folders = []
+    for name, *way in QUICK:
+        folders.append(tmp_path_factory.mktemp("peak"))
+        resident._write(folders[-1], recorded(name), *way)
+    command = [sys.executable, "-W", "ignore", "-P", "-c", FORKS, *map(str, folders)]
+    ended = subprocess.run(
+        command, env=resident._environment(), capture_output=True, text=True, timeout=120
+    )
+    answers = ended.stdout.splitlines()
+    assert len(answers) == len(QUICK), ended.stderr
+    return {way: resident._read(a, "", 0) for way, a in zip(QUICK, answers, strict=True)}
+
+
 @pytest.mark.parametrize(("name", "mode", "engine"), QUICK)
-def test_a_fresh_process_takes_what_was_predicted(name, mode, engine):
-    check_resident(name, mode, engine)
+def test_a_fresh_process_takes_what_was_predicted(name, mode, engine, quick_peaks):
+    check_resident(name, mode, engine, lambda *_: quick_peaks[name, mode, engine])
 
 
 @pytest.mark.deep
@@ -175,7 +223,7 @@ def test_forward_and_reverse_differ_by_what_is_kept():
 
 def sampled(row):
     """Large operands from the row's own domain."""
-    sample, count = row.samples[0], 50_000
+    sample, count = row.samples[0], 50_000  # 400 kB: NumPy reuses the memory of 256 kB and more
     domains = [*sample.domain, *[(0.2, 0.8)] * len(sample.shapes)][: len(sample.shapes)]
     values = []
     for domain in domains:
@@ -194,8 +242,7 @@ def test_elementwise_rows_take_what_is_stated_on_the_way(name):
     values, params = sampled(row)
     with np.errstate(all="ignore"):
         row.numpy(*values, **params)
-        found = allocated(lambda: row.numpy(*values, **params))
-        result = row.numpy(*values, **params)
+        found, result = traced(lambda: row.numpy(*values, **params))
     if name in VIEWS:
         assert np.shares_memory(result, values[0])
         assert found < 1000
@@ -296,7 +343,7 @@ def test_a_system_that_cannot_set_the_peak_back_is_named(tmp_path, monkeypatch):
 
 
 def test_the_process_reads_what_was_written(tmp_path):
-    recording = record_function(products, np.ones((500, 500)))
+    recording = record_function(products, np.ones((400, 400)))
     with cb.kink_convention("left"):
         resident._write(tmp_path, recording, "reverse", "tape")
     read, request = peak_process.read_request(tmp_path)

@@ -164,7 +164,7 @@ def _compiled(graph: Graph, inputs: list[Any], engine: str, transform: float) ->
     plan, again = made[0].executable.memory, partial(_compiled, graph, inputs, engine, transform)
     predicted, note = plan.peak, _left_out(graph, plan)
     if engine == "numpy":
-        predicted, note = interpreted_peak(Program(graph).plan, 0), ROWS
+        predicted, note = interpreted_peak(Program(made[0].graph).plan, 0), ROWS
     run = partial(made[0], inputs)
     return Prepared(run, predicted, graph, transform, taken, again, note)
 
