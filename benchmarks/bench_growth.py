@@ -1,7 +1,7 @@
 """How do time and memory of each mode grow with depth, inputs, outputs and width?
 
 Both modes by direct sweeps on the tape and fused, JAX beside them; a loop is one row of a graph
-beyond 10,000 steps, and by hand in Numba. Fits are powers of the size with 95 % intervals. Bars:
+beyond 30,000 steps, and by hand in Numba. Fits are powers of the size with 95 % intervals. Bars:
 in depth, time of a reverse sweep grows like size^1 (+- 0.2); memory of forward mode not at all.
 """
 
@@ -24,8 +24,8 @@ from calcbench.measure.stages import DIRECT, prepare_way, record_function
 from calcbench.measure.ways import by_cotangents, by_directions
 
 
-UNROLLED = 10_000  # operations of a function without a loop
-DEPTHS = (10, 100, 1_000, 3_000, 10_000, 100_000, 1_000_000)
+UNROLLED = 30_000  # operations of a function without a loop
+DEPTHS = (10, 100, 1_000, 3_000, 10_000, 30_000, 100_000, 1_000_000)
 WIDTHS = (16, 64, 128, 256)
 COUNTS = (10, 100, 300, 1_000, 2_000)
 MODES = ("forward", "reverse")

@@ -17,7 +17,7 @@ from bench_scan import wave
 from contest import Calls, Contest, Problem, is_quick
 from harness import Bar, Timing
 
-from calcbench.measure.resident import WITHIN, resident_peak
+from calcbench.measure.resident import SMALLEST, WITHIN, resident_peak
 from calcbench.measure.stages import DIRECT, Recording, prepare_way, record_function
 
 
@@ -74,15 +74,15 @@ def measure(contest: Contest, case: Case, quick: bool) -> None:
     made = ways(case, recording)
     expected = next(iter(made.values()))().run()
     problem = Problem(case.name, case.x.size, [np.asarray(expected)], 1e-9)
-    calls = {f"calcbench {who}": partial(called, make) for who, make in made.items()}
+    calls = {who: partial(called, make) for who, make in made.items()}
     contest.run(problem, calls)
     for who, make in made.items():
         engine, mode = who.rsplit(", ", 1)
         predicted = make().predicted
-        contest.put(problem, f"calcbench {who}", values=predicted)
+        contest.put(problem, who, values=predicted)
         if not quick:
             found = resident_peak(recording, mode, engine)
-            judge(contest, problem, f"calcbench {who}", predicted, found.measured)
+            judge(contest, problem, who, predicted, found.measured)
 
 
 def called(make: Callable[[], Any]) -> Calls:
@@ -92,11 +92,12 @@ def called(make: Callable[[], Any]) -> Calls:
 def judge(
     contest: Contest, problem: Problem, who: str, predicted: int, measured: int | None
 ) -> None:
-    """A bar on how far they are apart, in parts of what was planned."""
-    off = None
+    """A bar on how far they are apart, in parts of what was planned; none for less than 1 MB."""
     if measured is not None:
         contest.put(problem, who, peak=measured)
-        off = abs(measured - predicted) / predicted
+        if max(measured, predicted) < SMALLEST:
+            return
+    off = None if measured is None else abs(measured - predicted) / predicted
     contest.bars.append(Bar(f"{problem.name}: {who}: {PEAKS}", WITHIN, off))
 
 

@@ -33,10 +33,11 @@ def peer(name: str) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """Threads of the peers that are there and say so."""
+    """Threads of our loops, and of the peers that are there and say so."""
+    ours = {"numba threads": str(import_module("numba").get_num_threads())}
     if find_spec("torch") is None:
-        return {}
-    return {"torch threads": str(import_module("torch").get_num_threads())}
+        return ours
+    return {**ours, "torch threads": str(import_module("torch").get_num_threads())}
 
 
 # --- dialects --------------------------------------------------------------------------------
