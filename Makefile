@@ -46,6 +46,7 @@ bench: $(VENV)/.bench
 	@set -e; ran=0; for file in benchmarks/bench_*.py; do [ -e "$$file" ] || continue; \
 	  ran=1; echo "== $$file"; $(BIN)/python "$$file"; done; \
 	  [ $$ran -eq 1 ] || echo "no benchmarks/bench_*.py yet: nothing was measured"
+	@$(BIN)/python benchmarks/summary.py
 
 docs:
 	@echo "docs/ holds plain Markdown; there is nothing to build yet"
