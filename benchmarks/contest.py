@@ -62,7 +62,7 @@ class Contest:
                 calls[_function(who)] = made.function
         if not calls:
             return
-        against = [who for who in calls if who in PEERS] or list(calls)[:1]
+        against = [who for who in calls if is_of_peer(who)] or list(calls)[:1]
         rows = interleave(problem.name, problem.size, calls, against, self.rounds)
         self.rows += [replace(row, first=first.get(row.who)) for row in rows]
 
@@ -132,6 +132,11 @@ def ratio_of(what: str, limit: float, ours: Timing | None, theirs: Timing | None
     ratios = [a / b for a, b in zip(ours.taken, theirs.taken, strict=True)]
     low, median, high = quartiles(ratios)
     return Bar(what, limit, median, spread=(low, high))
+
+
+def is_of_peer(who: str) -> bool:
+    """Whether this is a derivative by a peer, in whatever way: "JAX", "JAX jacfwd", "JAX, loop"."""
+    return who.partition(":")[1] == "" and who.replace(",", " ").split()[0] in PEERS
 
 
 def _function(who: str) -> str:

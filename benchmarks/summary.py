@@ -35,9 +35,9 @@ round by round: median, with quartiles in brackets.
 """
 COLUMNS = """What the columns say:
 
-- *seconds*: median of warm calls, and quartiles. *Ratio*: to the fastest peer of the table, or to
-  the base that is named below the title. *First*: until the first result, with recording and
-  compiling, or reading what was compiled from disk.
+- *seconds*: median of warm calls, and quartiles. *Ratio*: to the fastest peer on the same problem
+  and size, or to what has ratio 1. *First*: until the first result, with recording and compiling,
+  or reading what was compiled from disk.
 - *values*, *program*: bytes that are planned before anything is run: of values held at once, and of
   the encoded program.
 - *peak*: resident memory of one warm call in a process of its own, beyond what the process held
@@ -118,11 +118,15 @@ def listed(facts: dict[str, str]) -> str:
 
 
 def bar_table(found: list[Result]) -> Iterator[str]:
-    """All bars, the missed ones with their cause."""
-    rows = [bar_row(result, bar) for result in found for bar in result.bars]
-    met = sum(bar.is_met is True for result in found for bar in result.bars)
-    yield f"{met} of {len(rows)} are met.\n"
-    yield from table(["bar", "at most", "measured", "", "cause, where it is missed"], rows)
+    """All bars, the missed ones with their cause; the main files first, in a table of their own."""
+    judged = [bar.is_met for result in found for bar in result.bars]
+    yield f"{sum(map(bool, judged))} of {len(judged)} are met.\n"
+    for is_main in (True, False):
+        of_these = [r for r in found if r.notes.get("main", False) is is_main]
+        rows = [bar_row(result, bar) for result in of_these for bar in result.bars]
+        if rows:
+            yield "### " + ", ".join(r.title for r in of_these if r.bars) + "\n"
+            yield from table(["bar", "at most", "measured", "", "cause, where it is missed"], rows)
 
 
 def bar_row(result: Result, bar: Bar) -> list[str]:

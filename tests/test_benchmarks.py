@@ -68,6 +68,13 @@ def test_a_ratio_is_taken_round_by_round(benchmark_module):
     assert contest.ratio_of("absent", 1.5, slow, None).is_met is None
 
 
+def test_a_peer_is_known_by_its_first_word(benchmark_module):
+    contest = benchmark_module("contest")
+    names = ("JAX", "JAX jacfwd", "JAX, same groups", "torch compiled", "CasADi")
+    assert all(map(contest.is_of_peer, names))
+    assert not any(map(contest.is_of_peer, ("calcbench fused", "by hand", "JAX: function")))
+
+
 WEIGHED = """
 import numpy as np
 from contest import Calls, Contest, Problem
@@ -144,6 +151,7 @@ FILE = {
 }
 NOTES = """
 [second]
+main = true
 title = "Sums"
 text = "Of numbers."
 causes = { "sums" = "no", "sums 10: ours / theirs" = "the additions", "sums 10: ours / hand" = "-" }
@@ -169,6 +177,7 @@ def test_the_page_says_what_is_missed_and_why(summary, tmp_path):
     assert "| sums 10: ours / hand | 1.5 | 1.2 (1 .. 3) | met |  |" in text
     assert "| sums 10: ours / gone | 1.5 |  | not measured | no |" in text
     assert "1 of 3 are met" in text
+    assert "### Sums\n" in text
     assert "| sums | 10 | gone | absent: not installed |" in text
     assert "| sums | 10 | theirs | 2 ms | 1 ms .. 4 ms | 1 | 1.5 s | 16 MB | 2 kB |" in text
 
