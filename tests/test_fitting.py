@@ -104,3 +104,7 @@ def test_short_calls_are_repeated_and_quartiles_are_those_of_the_samples(monkeyp
 )
 def test_durations_have_units(value, text):
     assert seconds(value) == text
+
+
+def test_an_exponent_of_nothing_has_no_sign():
+    assert str(fit_power([1, 2, 4], [3.0, 3.0, 3.0 - 1e-9])) == "∝ size^0.00 (0.00 .. 0.00)"

@@ -6,6 +6,7 @@ import pytest
 import calcbench as cb
 from calcbench import growth
 from calcbench.measure.fitting import FitError
+from calcbench.measure.mode_charts import memory_fits
 
 
 BOTH = ("forward", "reverse")
@@ -23,7 +24,7 @@ def deep(depth):
             x = np.sin(x)
         return np.sum(x)
 
-    return function, np.linspace(0.1, 1.0, 3)
+    return function, np.linspace(0.1, 1.0, 40)
 
 
 def narrow(n):
@@ -52,7 +53,7 @@ def test_the_print_names_sizes_exponents_and_crossovers():
     text = str(cb.sweep(squares, [4, 8, 16], engines=["numpy"], budget=0.001))
     assert text.splitlines()[0].split() == ["mode", "engine", "4", "8", "16", "seconds"]
     assert "operations of forward mode ∝ size^" in text
-    assert "numpy: the modes " in text
+    assert "numpy: forward and reverse mode " in text
 
 
 def test_operations_through_a_narrow_waist_have_closed_forms():
@@ -84,6 +85,14 @@ def test_checkpointing_grows_with_its_recomputations():
         deep, [8, 16, 32], engines=["numpy"], modes=["checkpointed"], slots=2, budget=0.001
     )
     assert fixed.operations["checkpointed"].exponent > found.operations["checkpointed"].exponent
+
+
+def test_memory_along_depth_is_flat_forward_linear_in_reverse_and_a_root_at_most_with_slots():
+    found = cb.sweep(deep, [64, 128, 256], engines=["tape"], budget=0.001)
+    exponents = {key: fit.exponent for key, fit in memory_fits(found).items()}
+    assert exponents["forward", "tape"] == pytest.approx(0.0, abs=0.01)
+    assert exponents["reverse", "tape"] == pytest.approx(1.0, abs=0.05)
+    assert 0.2 < exponents["checkpointed", "tape"] < 0.55  # a root, beside what is fixed
 
 
 def test_a_sweep_on_cuda_alone_says_what_to_do_without_a_device(monkeypatch):

@@ -214,6 +214,24 @@ def test_one_input_and_one_output_are_no_plural():
 
 
 @pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        (1.0, ": about as fast as the best of reverse mode"),
+        (1.04, ": about as fast as"),
+        (1.06, ": 1.1 times as fast as"),
+        (9.84, ": 9.8 times as fast as"),
+        (228.3, ": 228 times as fast as"),
+        (123456.0, ": 123456 times as fast as"),
+    ],
+)
+def test_a_recommendation_says_by_how_much_in_plain_numbers(ratio, said):
+    found = compared(np.sin, np.array(0.3), modes=["forward", "reverse"])
+    medians = {"forward": 1e-6, "reverse": ratio * 1e-6}
+    records = [replace(r, timing=replace(r.timing, median=medians[r.mode])) for r in found.records]
+    assert said in replace(found, records=tuple(records)).recommendation
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (partial(compared, energy, POINT, slots=0), "slots is a whole number from 1, got 0"),

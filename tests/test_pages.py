@@ -163,23 +163,23 @@ def test_verdicts_stand_beside_the_table(compared, tmp_path, monkeypatch):
     monkeypatch.setattr(type(compared), "verdicts", property(lambda _: (said,)))
     text = read(compared.report(tmp_path / "out.html")).text
     assert text.count(said) == 2
-    assert text.index(said) < text.index("Where the modes cost the same")
+    assert text.index(said) < text.index("Where forward and reverse mode cost the same")
 
 
 def test_a_growth_is_one_page_with_exponents_and_crossovers(grown, tmp_path):
     found = read(grown.report(str(tmp_path / "out.html")))
     for fit in (*grown.fits.values(), *grown.operations.values()):
         assert str(fit) in found.text
-    assert "numpy: the modes " in found.text
+    assert "numpy: forward and reverse mode " in found.text
     assert "At size 16, for 16 inputs and 1 output take " in found.text
     assert found.text.count("95 %") >= 3
 
 
 def with_bytes(grown, forward, reverse):
-    """The same growth, with bytes at once as functions of the size."""
+    """The same growth, with predicted peaks as functions of the size."""
     held = {"forward": forward, "reverse": reverse}
     comparisons = [
-        replace(c, records=tuple(replace(r, allocated=held[r.mode](n)) for r in c.records))
+        replace(c, records=tuple(replace(r, predicted=held[r.mode](n)) for r in c.records))
         for n, c in zip(grown.sizes, grown.comparisons, strict=True)
     ]
     return replace(grown, comparisons=tuple(comparisons))
@@ -191,10 +191,10 @@ def test_memory_has_exponents_and_a_crossover_of_its_own(grown, tmp_path):
     text = read(found.report(tmp_path / "out.html")).text
     for words in ("∝ size^1.00 (1.00 .. 1.00)", "∝ size^2.00 (2.00 .. 2.00)"):
         assert words in text
-    assert "numpy: the modes hold as many bytes at size 5 " in text
+    assert "numpy: forward and reverse mode hold as many bytes at size 5 " in text
     assert "numpy: forward and reverse hold as many bytes at size 5" in text
     flat = read(with_bytes(grown, lambda n: 80, lambda n: 80).report(tmp_path / "out.html"))
-    assert "numpy: the modes hold bytes that grow alike" in flat.text
+    assert "numpy: forward and reverse mode hold bytes that grow alike" in flat.text
     none = read(with_bytes(grown, lambda n: 0, lambda n: n).report(tmp_path / "out.html"))
     assert "no fit" in none.text
 

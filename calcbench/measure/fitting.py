@@ -46,7 +46,12 @@ class PowerFit:
         return float(self.factor * float(size) ** self.exponent)
 
     def __str__(self) -> str:
-        return f"∝ size^{self.exponent:.2f} ({self.low:.2f} .. {self.high:.2f})"
+        return f"∝ size^{_shown(self.exponent)} ({_shown(self.low)} .. {_shown(self.high)})"
+
+
+def _shown(exponent: float) -> str:
+    """Two digits; nothing is no -0.00."""
+    return f"{round(exponent, 2) + 0.0:.2f}"
 
 
 def fit_power(sizes: Sequence[float], costs: Sequence[float]) -> PowerFit:

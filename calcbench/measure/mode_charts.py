@@ -24,7 +24,7 @@ class Way(Protocol):
     @property
     def timing(self) -> Timing: ...
     @property
-    def allocated(self) -> int: ...
+    def predicted(self) -> int: ...
 
 
 class Compared(Protocol):
@@ -48,20 +48,20 @@ class Grown(Protocol):
 
 
 def comparison_charts(found: Compared) -> list[Chart]:
-    """Seconds of warm calls with their quartiles, and bytes at once, way by way."""
+    """Seconds of warm calls with their quartiles, and predicted peaks, way by way."""
     times = [
         Dot(_label(r.mode, r.engine), r.timing.median, r.timing.low, r.timing.high)
         for r in found.records
     ]
-    sizes = [Dot(_label(r.mode, r.engine), *[float(r.allocated)] * 3) for r in found.records]
+    sizes = [Dot(_label(r.mode, r.engine), *[float(r.predicted)] * 3) for r in found.records]
     return [
         DotChart("time of one derivative: median and quartiles", "seconds", tuple(times)),
-        DotChart("memory: bytes at once", "bytes", tuple(sizes)),
+        DotChart("memory: predicted peak of one run", "bytes", tuple(sizes)),
     ]
 
 
 def growth_charts(found: Grown) -> list[Chart]:
-    """Seconds and bytes at once against the size, with fitted exponents and crossovers."""
+    """Seconds and predicted peaks against the size, with fitted exponents and crossovers."""
     sizes = tuple(map(float, found.sizes))
     engines = list(dict.fromkeys(engine for _, engine in found.fits))
     fits = memory_fits(found)
@@ -70,10 +70,10 @@ def growth_charts(found: Grown) -> list[Chart]:
         records = [way_of(c, (mode, engine)) for c in found.comparisons]
         style = STYLES[mode], COLOURS[engines.index(engine) % len(COLOURS)]
         medians = tuple(r.timing.median for r in records)
-        held = tuple(float(r.allocated) for r in records)
+        held = tuple(float(r.predicted) for r in records)
         times.append(Line(_label(mode, engine), medians, found.fits[mode, engine], *style))
         memory.append(Line(_label(mode, engine), held, fits[mode, engine], *style))
-    first, second = "time of one derivative, 95 % intervals", "bytes at once, 95 % intervals"
+    first, second = "time of one derivative, 95 % intervals", "predicted peak, 95 % intervals"
     marks = _marks(found.crossovers, "take equally long")
     held_alike = _marks(memory_crossovers(found), "hold as many bytes")
     return [
@@ -88,11 +88,14 @@ def way_of(found: Compared, key: Key) -> Way:
 
 
 def memory_fits(found: Grown) -> dict[Key, PowerFit | None]:
-    """The powers with which bytes at once grow; None where a run held none that were seen."""
+    """The powers with which predicted peaks grow; None where a run holds nothing.
+
+    What a warm call allocates says less: memory that an engine keeps between calls is not in it.
+    """
     sizes = [float(s) for s in found.sizes]
     fits: dict[Key, PowerFit | None] = {}
     for key in found.fits:
-        held = [float(way_of(c, key).allocated) for c in found.comparisons]
+        held = [float(way_of(c, key).predicted) for c in found.comparisons]
         fits[key] = fit_power(sizes, held) if min(held) > 0 else None
     return fits
 

@@ -78,7 +78,7 @@ def comparison_parts(found: Compared) -> Iterator[str]:
     yield table(found.table)
     yield bullets(found.verdicts)
     yield from _first_calls(found)
-    yield heading("Where the modes cost the same")
+    yield heading("Where forward and reverse mode cost the same")
     yield bullets(crossover_ratios(found))
     yield paragraph(
         "One size was measured, through which no exponent can be fitted: calcbench.sweep measures "
@@ -178,7 +178,8 @@ def crossings(
 ) -> list[str]:
     """Where both modes cost the same, engine by engine."""
     return [
-        f"{engine}: the modes {parallel if crossing is None else f'{equal} {crossing}'}"
+        f"{engine}: forward and reverse mode "
+        f"{parallel if crossing is None else f'{equal} {crossing}'}"
         for engine, crossing in crossovers.items()
     ]
 
@@ -207,7 +208,7 @@ def crossover_ratios(found: Compared) -> list[str]:
 
 
 def _exponents(found: Grown) -> list[list[str]]:
-    rows = [["mode", "engine", "seconds", "bytes at once", "counted operations"]]
+    rows = [["mode", "engine", "seconds", "predicted peak", "counted operations"]]
     for (mode, engine), memory in memory_fits(found).items():
         operations = str(found.operations[mode]) if mode in found.operations else ""
         rows.append(

@@ -21,6 +21,9 @@ from calcbench.measure.tables import aligned
 from calcbench.measure.timing import Timing, seconds
 
 
+ALIKE = 1.05  # a ratio of times below this is within what other work on the machine changes
+
+
 @dataclass(frozen=True)
 class ModeRecord:
     """One way to the derivative, measured.
@@ -37,9 +40,11 @@ class ModeRecord:
     operations : int
         Counted: sweeps times those of one jvp or vjp, or those of the product of mixed mode.
     allocated : int
-        Most bytes that one warm call took at once, by the allocator.
+        Most bytes that one warm call took at once, by the allocator; in the table, warm bytes.
+        Memory that the engine keeps between calls is not in it.
     predicted : int
-        Most bytes that one run takes at once beside its inputs, by the plan of its engine.
+        Most bytes that one run takes at once beside its inputs, by the plan of its engine; in the
+        table, peak bytes.
     resident : Resident or None
         The same, measured in a fresh process, if that was asked for.
     note : str
@@ -124,9 +129,9 @@ class Comparison:
         plain = {r.engine: r for r in self.records if r.mode == "reverse"}
         pairs = [(r, plain.get(r.engine)) for r in self.records if r.mode == "checkpointed"]
         return [
-            f"checkpointed mode on {r.engine} takes {r.predicted / other.predicted:.2g} times the "
-            f"bytes of reverse mode, predicted, in {r.timing.median / other.timing.median:.2g} "
-            "times its time"
+            f"checkpointed mode on {r.engine} takes {r.predicted / other.predicted:.2f} times the "
+            f"peak bytes of reverse mode, in {r.timing.median / other.timing.median:.2f} times its "
+            "time"
             for r, other in pairs
             if other is not None and other.predicted
         ]
@@ -144,9 +149,8 @@ class Comparison:
         ratio = other.timing.median / best.timing.median
         return (
             f"for {_counted(self.inputs, 'input')} and {_counted(self.outputs, 'output')} take "
-            f"{best.mode} mode "
-            f"({best.engine}): {ratio:.2g} times as fast as the best of {other.mode} mode "
-            f"({other.engine})"
+            f"{best.mode} mode ({best.engine}): {_times(ratio)} as fast as the best of "
+            f"{other.mode} mode ({other.engine})"
         )
 
     @property
@@ -154,7 +158,7 @@ class Comparison:
         """What was measured, a row for each way; the first row is the head."""
         heading = ["mode", "engine", "sweeps", "median", "quartiles", "first call", "operations"]
         resident = any(r.resident for r in self.records)
-        sizes = ["bytes at once", "predicted", *(["resident", "ratio"] if resident else [])]
+        sizes = ["warm bytes", "peak bytes", *(["resident", "ratio"] if resident else [])]
         rows = [_row(r) for r in self.records]
         rows += [[mode, "not taken"] for mode in self.missing]
         rows += [_function_row(e, t, self.counts) for e, t in self.function.items()]
@@ -226,6 +230,12 @@ class Comparison:
         shape = f"{_counted(self.inputs, 'input')}, {_counted(self.outputs, 'output')}"
         title = f"Modes compared: {shape}"
         return write_page(path, title, comparison_parts(self))
+
+
+def _times(ratio: float) -> str:
+    if ratio < ALIKE:
+        return "about"
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.2g} times"
 
 
 def _counted(count: int, what: str) -> str:
