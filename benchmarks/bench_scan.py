@@ -15,7 +15,15 @@ import numba
 import numpy as np
 from contest import Calls, Contest, Problem, is_quick
 from harness import Timing
-from participants import Absent, autograd_calls, calcbench_calls, jax_calls, peer, torch_calls
+from participants import (
+    Absent,
+    autograd_calls,
+    calcbench_calls,
+    casadi_call,
+    jax_calls,
+    peer,
+    torch_calls,
+)
 
 import calcbench as cb
 
@@ -141,6 +149,23 @@ def jax_prey(p: Any, steps: int) -> Any:
     return x * y
 
 
+def casadi_wave(package: Any, a: Any, steps: int) -> Any:
+    return casadi_scan(package, lambda p, x: wave_step(package, p, x), a, a, steps)
+
+
+def casadi_prey(package: Any, p: Any, steps: int) -> Any:
+    step = lambda p, s: package.vertcat(*prey_step(p, s[0], s[1]))  # noqa: E731
+    final = casadi_scan(package, step, p[4:6], p, steps)
+    return final[0] * final[1]
+
+
+def casadi_scan(package: Any, step: Any, start: Any, p: Any, steps: int) -> Any:
+    """The last state; a step is code for its machine for scalars."""
+    s, q = package.SX.sym("s", start.shape[0]), package.SX.sym("q", p.shape[0])
+    one = package.Function("one", [s, q], [step(q, s)])
+    return one.mapaccum("all", steps)(start, package.repmat(p, 1, steps))[:, -1]
+
+
 class Loop(NamedTuple):
     """One problem, as everybody spells it."""
 
@@ -151,10 +176,20 @@ class Loop(NamedTuple):
     forward: Callable[..., Any]
     eager: Callable[..., Any]
     jax: Callable[..., Any]
+    casadi: Callable[..., Any]
 
 
 LOOPS = (
-    Loop("loop, sine", np.array(0.9), wave, wave_by_hand, wave_forward, eager_wave, jax_wave),
+    Loop(
+        "loop, sine",
+        np.array(0.9),
+        wave,
+        wave_by_hand,
+        wave_forward,
+        eager_wave,
+        jax_wave,
+        casadi_wave,
+    ),
     Loop(
         "loop, arithmetic",
         np.array([1.0, 0.4, 0.3, 0.9, 2.0, 1.5]),
@@ -163,6 +198,7 @@ LOOPS = (
         prey_forward,
         eager_prey,
         jax_prey,
+        casadi_prey,
     ),
 )
 
@@ -186,12 +222,22 @@ def makers(loop: Loop, steps: int, engines: tuple[str, ...]) -> dict[str, Any]:
         f = partial(loop.eager, few("autograd.numpy", steps), steps=steps)
         return Calls(*autograd_calls(f, [loop.point]))
 
+    def casadi() -> Calls:
+        if steps > EAGER:
+            raise Absent("a million steps were not built in 100 s")
+        package = peer("casadi")
+        p = package.MX.sym("p", loop.point.size)
+        y = loop.casadi(package, p, steps)
+        both = package.Function("both", [p], [y, package.gradient(y, p)])
+        return Calls(casadi_call(both, [loop.point], [np.empty(1), np.empty(loop.point.size)]))
+
     return {
         **{f"calcbench {engine}": partial(ours, engine) for engine in engines},
         HAND: lambda: Calls(partial(loop.by_hand, given, steps)),
         "JAX": jax,
         "torch": torch,
         "autograd": autograd,
+        "CasADi": casadi,
     }
 
 

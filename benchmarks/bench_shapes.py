@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from contest import Calls, Contest, Problem, is_quick, ratio_of
 from harness import Bar, Timing
-from participants import peer
+from participants import casadi_call, peer
 
 import calcbench as cb
 from calcbench.measure.ways import by_cotangents, by_directions
@@ -121,6 +121,16 @@ def torch(shape: Shape, mode: str) -> Calls:
     return Calls(lambda: jacobian(x))
 
 
+def casadi(shape: Shape) -> Calls:
+    """Its own choice of modes and colours; dense, and the transpose, as it stores columns."""
+    package = peer("casadi")
+    x = package.MX.sym("x", shape.x.size)
+    y = shape.function(package, tuple(map(package.DM, shape.data)), x)
+    dense = package.densify(package.jacobian(y, x).T)
+    function = package.Function("jacobian", [x], [dense])
+    return Calls(casadi_call(function, [shape.x], [np.empty(shape.jacobian.shape)]))
+
+
 def autograd(shape: Shape) -> Calls:
     jacobian = peer("autograd").jacobian(
         partial(shape.function, peer("autograd.numpy"), shape.data)
@@ -139,6 +149,7 @@ def makers(shape: Shape) -> dict[str, Any]:
         **{f"JAX {name}": partial(jax, shape, mode) for mode, name in both.items()},
         **{f"torch {name}": partial(torch, shape, mode) for mode, name in both.items()},
         "autograd": partial(autograd, shape),
+        "CasADi": partial(casadi, shape),
     }
 
 
