@@ -456,6 +456,10 @@ def test_a_checker_bites_on_a_wrong_rule(name):
         CHECKER_BITES[name]()
 
 
+# The names of each transform where derivatives are composed: forward mode has two orders of nodes.
+SPELLINGS = {"vjp_graph": ("vjp_graph",), "jvp_graph": ("jvp_graph", "interleaved_jvp")}
+
+
 # What each checker says where the reverse transform adds 1, or the forward transform does.
 TRANSFORM_BITES = {
     "vjp_graph": {
@@ -486,7 +490,8 @@ def test_a_checker_bites_on_a_wrong_transform(transform, says, monkeypatch):
 
     check = TRANSFORM_BITES[transform][says]
     check(function)
-    monkeypatch.setattr(compositions, transform, spoiled(getattr(compositions, transform)))
+    for name in SPELLINGS[transform]:
+        monkeypatch.setattr(compositions, name, spoiled(getattr(compositions, name)))
     with pytest.raises(AssertionError, match=says):
         check(lambda x: function(x))
 
@@ -513,7 +518,7 @@ def test_the_algebra_of_derivatives_bites(name, monkeypatch):
 
     holds()
     row, partials = ALGEBRA_BITES[name]
-    for mode in ("jvp_graph", "vjp_graph"):
+    for mode in (spelling for names in SPELLINGS.values() for spelling in names):
         wrong = after(with_row(row, partials=partials), getattr(compositions, mode))
         monkeypatch.setattr(compositions, mode, wrong)
     with pytest.raises(AssertionError, match=name):
