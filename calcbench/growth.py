@@ -11,7 +11,7 @@ from typing import Any
 from calcbench.graph.arraytype import GraphError
 from calcbench.measure.device_columns import has_device
 from calcbench.measure.fitting import Crossover, FitError, PowerFit, find_crossover, fit_power
-from calcbench.measure.mode_charts import growth_charts
+from calcbench.measure.mode_charts import growth_charts, memory_fits
 from calcbench.measure.mode_pages import crossings, growth_parts
 from calcbench.measure.mode_plans import MODES
 from calcbench.measure.mode_records import Comparison
@@ -60,7 +60,11 @@ class Growth:
             for key, fit in self.fits.items()
         ]
         counted = [f"operations of {mode} mode {fit}" for mode, fit in self.operations.items()]
-        said = [*counted, *self.missing, *crossings(self.crossovers)]
+        fits = {key: fit for key, fit in memory_fits(self).items() if fit is not None}
+        held = [
+            f"peak bytes of {mode} mode on {engine} {fit}" for (mode, engine), fit in fits.items()
+        ]
+        said = [*counted, *held, *self.missing, *crossings(self.crossovers)]
         return "\n".join([*aligned([heading, *rows]), *said])
 
     @property

@@ -42,6 +42,7 @@ from calcbench.measure.ways import (
     Key,
     check_agreement,
     check_values,
+    movement,
     one_direction,
     ways_to,
 )
@@ -181,8 +182,11 @@ def _compared(
     alone = {(FUNCTION, e): partial(compile_graph(function, engine=e), x) for e in engines}
     made = {key: _made(plans[key[0]].recording, plans[key[0]].transform, key[1]) for key in ways}
     made |= {key: _made(recording, *key) for key in alone}
-    check_agreement({key: way() for key, way in ways.items()})
-    check_values(y, {engine: call() for (_, engine), call in alone.items()})
+    derivatives = {key: way() for key, way in ways.items()}
+    check_agreement(derivatives)
+    moved = max((movement(d, x) for d in derivatives.values()), default=0.0)
+    check_values(y, {engine: call() for (_, engine), call in alone.items()}, moved)
+    del derivatives
     extra = {(ONE, DIRECT): one_direction(function, x)} if ("forward", DIRECT) in ways else {}
     timings = _timed(ways | alone | extra, made, budget)
     return Comparison(

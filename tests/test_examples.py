@@ -82,7 +82,7 @@ def test_the_cost_of_modes_grows_as_counted():
     assert [d for d, _, _ in depths] == ["10", "100", "1000"]
     assert len({forward for _, forward, _ in depths}) == 1
     assert int(depths[2][2]) - int(depths[1][2]) == 8 * 900
-    assert "for 200 inputs and 1 outputs take reverse mode" in text
+    assert "for 200 inputs and 1 output take reverse mode" in text
 
 
 def test_a_sparse_jacobian_takes_three_sweeps_and_four_hessians_agree():

@@ -53,6 +53,7 @@ def test_the_print_names_sizes_exponents_and_crossovers():
     text = str(cb.sweep(squares, [4, 8, 16], engines=["numpy"], budget=0.001))
     assert text.splitlines()[0].split() == ["mode", "engine", "4", "8", "16", "seconds"]
     assert "operations of forward mode ∝ size^" in text
+    assert "peak bytes of reverse mode on numpy ∝ size^" in text
     assert "numpy: forward and reverse mode " in text
 
 

@@ -470,6 +470,24 @@ def test_a_function_that_writes_to_its_argument_leaves_the_point_alone():
     assert len(found.records) == 4
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_value_whose_terms_cancel_is_no_disagreement(dtype):
+    """The sum of an odd function over symmetric points: 0, but for the rounding of its terms."""
+    x = np.linspace(-1.0, 1.0, 30, dtype=dtype)
+    found = cb.compare_modes(
+        lambda x: np.sum(np.tanh(np.tanh(x) * 1.5)), x, engines=["numpy", "tape"], modes=BOTH,
+        budget=0.001,
+    )  # fmt: skip
+    assert len(found.records) == 6
+
+
+def test_what_the_rounding_of_a_point_does_has_a_closed_form():
+    assert ways.movement(np.array([[1.0, -2.0], [0.5, 0.0]]), np.array([3.0, -4.0])) == 11.0
+    ways.check_values(np.array(0.0), {"tape": np.array(4e-16)}, 1.0)
+    with pytest.raises(cb.DerivativeError, match="disagree by 1e-07"):
+        ways.check_values(np.array(0.0), {"tape": np.array(1e-7)}, 1.0)
+
+
 def test_noise_of_rounding_is_no_randomness():
     signs = iter([1.0, 1.0 + 4e-16] * 50)
     assert checked_value(lambda x: x * next(signs), THREE).shape == (3,)
