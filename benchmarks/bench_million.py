@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
     counts = (60, 20, 10) if quick else (1_000_000, 100_000, 10_000)
     made = participants(*map(draw, counts))
     checked(made)
-    rows = timed(made, 3 if quick else 5)
+    rows = timed(made, 3)
     name = None if quick else "million"
     report(__doc__.splitlines()[0], list(rows.values()), facts(), name, bars=bars(rows))
     return list(rows.values())
