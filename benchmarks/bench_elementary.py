@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from harness import Timing, interleave, machine, report
+from contest import ratio_of
+from harness import Bar, Timing, interleave, machine, report
 from scipy import special
 
 from calcbench.lower import circles, elementary, error_functions, powers
@@ -26,6 +27,7 @@ from calcbench.lower import circles, elementary, error_functions, powers
 JIT = numba.njit(error_model="numpy", nogil=True, forceinline=True)
 LOOP = numba.njit(error_model="numpy", nogil=True)
 BLOCK = 256
+HALF = ("exp", "log", "tanh", "expm1", "log1p")  # at most half of libm's time
 
 
 def lanes() -> dict[str, Any]:
@@ -156,6 +158,13 @@ def compare(problem: Problem, ours: dict[str, Any], size: int, rounds: int) -> l
     return interleave(problem.name, size, calls, "libm", rounds)
 
 
+def bar(rows: list[Timing], problem: Problem) -> Bar:
+    """Ours by libm, round by round."""
+    of_one = {row.who: row for row in rows if row.problem == problem.name}
+    limit = 0.5 if problem.name in HALF else 1.0
+    return ratio_of(f"{problem.name}: calcbench / libm", limit, of_one["calcbench"], of_one["libm"])
+
+
 def main(arguments: list[str] | None = None) -> list[Timing]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, nothing written")
@@ -164,7 +173,9 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
     problems, size, rounds = (PROBLEMS[:3], 20, 3) if quick else (PROBLEMS, 1000, 15)
     rows = [row for problem in problems for row in compare(problem, ours, size, rounds)]
     question = __doc__.splitlines()[0]
-    report(question, rows, machine("numba", "scipy"), None if quick else "elementary")
+    name = None if quick else "elementary"
+    bars = [bar(rows, problem) for problem in problems]
+    report(question, rows, machine("numba", "scipy"), name, bars=bars)
     return rows
 
 

@@ -137,7 +137,9 @@ def bar_row(result: Result, bar: Bar) -> list[str]:
     measured = f"{bar.measured:.3g}{bar.unit}{spread}"
     if bar.is_met:
         return [bar.what, limit, measured, "met", ""]
-    return [bar.what, limit, measured, "**missed**", cause(result, bar, CAUSE)]
+    load = result.machine.get("load")
+    unknown = CAUSE if load is None else f"{CAUSE}; load of the machine {load}"
+    return [bar.what, limit, measured, "**missed**", cause(result, bar, unknown)]
 
 
 def cause(result: Result, bar: Bar, otherwise: str) -> str:

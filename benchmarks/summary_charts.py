@@ -45,13 +45,13 @@ class Picture(NamedTuple):
 
 
 def pictures(result: Shown) -> Iterator[Picture]:
-    """By the notes: ``fits`` draws lines over sizes, ``slots`` lines over slots, else dots."""
+    """By the notes: points over sizes for ``fits``, over slots for ``slots``, else dots."""
     if result.notes.get("fits"):
         charts = growth_charts(result.rows)
     elif result.notes.get("slots"):
         charts = slot_charts(result.rows)
     else:
-        charts = dot_charts(result.rows, result.notes.get("without", []))
+        charts = dot_charts(result.rows) if result.notes.get("charts", True) else iter(())
     for number, chart in enumerate(charts, 1):
         yield Picture(f"{result.name}-{number}", chart.title, chart_svg(chart) + "\n")
 
@@ -59,7 +59,7 @@ def pictures(result: Shown) -> Iterator[Picture]:
 # --- dots ----------------------------------------------------------------------------------------
 
 
-def dot_charts(rows: Sequence[Timing], without: Sequence[str]) -> Iterator[Chart]:
+def dot_charts(rows: Sequence[Timing]) -> Iterator[Chart]:
     """Times of everybody, at the largest size of each problem; functions are left out."""
     largest: dict[str, int] = {}
     for row in rows:
@@ -67,9 +67,7 @@ def dot_charts(rows: Sequence[Timing], without: Sequence[str]) -> Iterator[Chart
     for problem, size in largest.items():
         shown = [r for r in rows if (r.problem, r.size) == (problem, size)]
         dots = tuple(
-            Dot(r.who, r.median, r.low, r.high)
-            for r in shown
-            if not r.who.endswith(": function") and problem not in without
+            Dot(r.who, r.median, r.low, r.high) for r in shown if not r.who.endswith(": function")
         )
         if len(dots) > 1:
             yield DotChart(f"{problem}, size {size}", "seconds", dots)

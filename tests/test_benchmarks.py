@@ -185,6 +185,9 @@ def test_the_page_says_what_is_missed_and_why(summary, tmp_path):
 def test_a_missed_bar_without_a_note_says_so(summary, tmp_path):
     text, _ = page_of(summary, tmp_path, {"second": FILE}, notes="")
     assert "| **missed** | not looked into yet |" in text
+    busy = {**FILE, "machine": {**FILE["machine"], "load": "7.5"}}
+    text, _ = page_of(summary, tmp_path, {"second": busy}, notes="")
+    assert "| **missed** | not looked into yet; load of the machine 7.5 |" in text
 
 
 def test_files_come_in_the_order_of_the_notes_and_shared_facts_once(summary, tmp_path):
