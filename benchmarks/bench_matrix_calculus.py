@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-from harness import Bar, Timing, machine, report
+from harness import Bar, Timing, machine, quartiles, report
 from sympy.matrices.expressions.diagonal import DiagonalOf
 
 import calcbench as cb
@@ -195,7 +195,7 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
     quick = parser.parse_args(arguments).quick
     signal.signal(signal.SIGALRM, _alarm)
     cb.matrix_diff("x'*x", "x")  # imports
-    ours, theirs, verdicts = [], [], {}
+    ours, theirs, verdicts = [], {}, {}
     for text, wrt, _, _ in FIRST[:5] if quick else FIRST:
         start = time.perf_counter()
         answer = cb.matrix_diff(text, wrt, **declared(text))
@@ -204,12 +204,13 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
         if "S" in text:
             answer = cb.matrix_diff(text, wrt, **shapes)
         verdict, seconds = sympys_answer(text, wrt, shapes, answer)
-        theirs.append(seconds)
+        theirs.setdefault(verdict, []).append(seconds)
         verdicts.setdefault(verdict, []).append(f"{text} by {wrt}")
     for verdict, texts in verdicts.items():
         print(f"SymPy {verdict}: {len(texts)}")
     print("silently wrong:", "; ".join(verdicts.get("wrong", [])))
-    rows = [_row("calcbench", ours, ours), _row("sympy", theirs, ours)]
+    rows = [_row("calcbench", ours, ours)]
+    rows += [_row(f"SymPy, {verdict}", taken, ours) for verdict, taken in theirs.items()]
     bars = [
         Bar("median seconds, certificate included", 0.3, statistics.median(ours)),
         Bar("worst seconds", 2.0, max(ours)),
@@ -220,7 +221,8 @@ def main(arguments: list[str] | None = None) -> list[Timing]:
 
 
 def _row(who: str, seconds: list[float], reference: list[float]) -> Timing:
-    low, median, high = statistics.quantiles(seconds, n=4)
+    """The size is how many there are."""
+    low, median, high = quartiles(seconds)
     ratio = median / statistics.median(reference)
     return Timing("matrix calculus", len(seconds), who, median, low, high, ratio)
 
