@@ -93,7 +93,8 @@ def _measured(plane: _Plane, chart: GrowthChart, line: Line) -> Iterator[str]:
         if positive([cost]):
             yield _point(line, plane.x(size), plane.y(cost))
     if line.fit is not None:
-        ends = [(plane.x(s), plane.y(line.fit.at(s))) for s in (min(chart.sizes), max(chart.sizes))]
+        fit = line.fit
+        ends = [(plane.x(s), plane.y(fit.at(s))) for s in (fit.smallest, fit.largest)]
         yield _stroke(*ends[0], *ends[1], line.colour, 1.5, DASHES[line.style])
 
 

@@ -81,7 +81,7 @@ def _draw_growth(axes: Any, chart: GrowthChart) -> None:
         style, marker = LINES[line.style]
         pairs = [p for p in zip(chart.sizes, line.costs, strict=True) if positive(p[1:])]
         axes.plot(*zip(*pairs, strict=True) if pairs else ([], []), marker, color=line.colour)
-        ends = [min(chart.sizes), max(chart.sizes)] if line.fit else []
+        ends = [line.fit.smallest, line.fit.largest] if line.fit else []
         fitted = [line.fit.at(s) for s in ends] if line.fit else []
         axes.plot(ends, fitted, style, color=line.colour)
         axes.plot([], [], marker + style, color=line.colour, label=_literal(line.legend))
