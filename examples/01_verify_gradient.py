@@ -45,15 +45,16 @@ entry = 7
 _, forward = cb.jvp(loss, (w,), (np.eye(features)[entry],))
 reverse = cb.grad(loss)(w)[entry]
 
-s = sp.Symbol("s")
-weights = [s if j == entry else sp.Float(v, 40) for j, v in enumerate(w)]
+s, a, b, k = sp.symbols("s a b k", real=True)  # margins are a + b s
+slope = sp.diff(sp.log(1 + sp.exp(a + b * s)) - k * (a + b * s), s)
+at = sp.Float(w[entry], 40)
 rest = X @ np.where(np.arange(features) == entry, 0.0, w)
-margins = [sp.Float(rest[i], 40) + sp.Float(X[i, entry], 40) * s for i in range(n)]
-terms = [sp.log(1 + sp.exp(margins[i])) - int(y[i]) * margins[i] for i in range(n)]
-penalty = sum((a - b) ** 2 for a, b in itertools.pairwise([*weights, 0])) / 2
-exact = sum(sp.diff(t, s) for t in terms) / n + sp.diff(penalty, s)
+numbers = [{a: rest[i], b: X[i, entry], k: y[i], s: at} for i in range(n)]
+weights = [s if j == entry else sp.Float(v, 40) for j, v in enumerate(w)]
+penalty = sum((p - q) ** 2 for p, q in itertools.pairwise([*weights, 0])) / 2
+exact = sum(slope.evalf(30, subs=row) for row in numbers) / n + sp.diff(penalty, s).subs(s, at)
 
 print(f"== dloss/dw[{entry}], three ways")
 print(f"forward mode  {forward:.15f}")
 print(f"reverse mode  {reverse:.15f}")
-print(f"SymPy         {float(exact.subs(s, sp.Float(w[entry], 40)).evalf(30)):.15f}")
+print(f"SymPy         {float(exact):.15f}")
