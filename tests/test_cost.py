@@ -520,6 +520,17 @@ def test_a_checkpointed_scan_counts_the_steps_of_its_schedule(slots: int) -> Non
     assert found.operations.multiply == 2 * steps
 
 
+def test_forward_mode_is_taken_where_the_modes_come_to_much_the_same() -> None:
+    """A band: n and m differ by two, so do the sweeps."""
+    found = cb.explain_mode(lambda x: x[:-2] * x[1:-1] + x[2:], np.ones(500))
+    assert found.reverse_total < found.forward_total < 1.01 * found.reverse_total
+    assert found.mode == "forward"
+    assert "forward mode, which keeps no values, at about as many operations" in str(found)
+    wide = cb.explain_mode(lambda x: x[:-8] * x[4:-4] + x[8:], np.ones(100))
+    assert wide.forward_total > 1.01 * wide.reverse_total
+    assert wide.mode == "reverse"
+
+
 def test_a_while_loop_counts_one_trip_and_says_so() -> None:
     found = cb.cost(lambda x: cb.while_loop(lambda c: c < 9.0, lambda c: c * 2.0, x), 1.0)
     assert without_moves(found.function.operations) == Operations(0, 1, 0, 0, 1)

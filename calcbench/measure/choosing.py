@@ -59,7 +59,7 @@ class ModeChoice:
 
     @property
     def mode(self) -> str:
-        """The mode of fewest operations; forward, which keeps nothing, where they are equal."""
+        """The mode of fewest operations; forward, which keeps nothing, if it comes within 1 %."""
         return self._modes.mode
 
     @property
@@ -89,9 +89,12 @@ class ModeChoice:
         )
 
     def _why(self) -> str:
-        fewer, more, *_ = sorted(self._modes.totals.values())
+        totals = self._modes.totals
+        fewer, more, *_ = sorted(totals.values())
         if fewer == more:
             return "which keeps no values, at as many operations"
+        if totals[self.mode] > fewer:
+            return "which keeps no values, at about as many operations"
         return f"with {more / fewer:.2f} times fewer operations" if fewer else "for nothing"
 
 

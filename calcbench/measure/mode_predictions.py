@@ -32,6 +32,7 @@ from calcbench.mixed_mode.linear_graphs import linear_graph
 
 # Numbers in all lanes of the widest value between inputs and results: a cut's sweeps run at once,
 # and beyond half a gigabyte sweeps one by one are the better way.
+CLOSE = 1.01  # totals that differ by less are alike: what happens between nodes is not predicted
 MOST_NUMBERS = 2**26
 
 # Elimination is for small graphs whose sweeps take long: the search for an order takes milliseconds
@@ -95,9 +96,10 @@ class Modes(NamedTuple):
 
     @property
     def mode(self) -> str:
-        """The mode of fewest operations; if several, forward, which keeps no values."""
+        """The mode of fewest operations; forward, which keeps no values, if it comes close."""
         totals = self.totals
-        return min(totals, key=totals.__getitem__)
+        least = min(totals, key=totals.__getitem__)
+        return "forward" if totals["forward"] <= CLOSE * totals[least] else least
 
 
 def predict_modes(graph: Graph, wanted: Sequence[int]) -> Modes:
