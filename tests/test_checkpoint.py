@@ -378,6 +378,20 @@ def test_a_budget_of_bytes_holds_for_the_states_of_a_scan(limit):
     assert cb.grad(saving)(0.3) == cb.grad(chain)(0.3)
 
 
+@pytest.mark.parametrize("engine", ["numpy", "fused"])
+def test_a_recurrence_whose_reverse_reads_no_state_stores_none(engine):
+    def linear(x):
+        return cb.scan(lambda c, t: (c * t, c + t), x, STEPS[:, 0])[0]
+
+    saving = cb.checkpoint(linear, slots=2)
+    graph = vjp_graph(cb.trace(saving, 0.4), [0])
+    assert "scan_reversal" not in {n.row.name for n in graph.nodes}
+    found, expected = (
+        cb.compile(cb.value_and_grad(f), engine=engine)(0.4) for f in (saving, linear)
+    )
+    assert found == expected
+
+
 def test_higher_derivatives_of_a_scan_with_few_states():
     saving, x = cb.checkpoint(recurrent, slots=3), X[:3]
     expected = cb.hessian(recurrent)(x)

@@ -188,41 +188,66 @@ def _add_reversal(
     seeds: dict[int, Any],
     wanted: Sequence[int],
 ) -> list[Any]:
-    """The reversal of a scan, as a node; or the scan down alone if it reads no states."""
-    loop, slots, given = saving.loop, saving.slots, Operands.of(saving.loop, operands)
-    own, types = saving.own(), saving.results()
-    last = [seeds[p] if p in seeds else zeros(operands[p]) for p in step.carried]
-    sums = [zeros(operands[p]) for p in step.constants]
-    stacks = [seeds[k] for k in step.stacks]
-    below = [*last, *sums, *given.carry, *given.scanned, *stacks, *given.constants]
-    count = len(last) + len(sums)
-    scanned = loop.carries + loop.scanned + len(stacks)
-    down = Reduced.of(step.graph, count, scanned, wanted, loop.length, not loop.reverse)
-    read = [p - count for p in down.inputs if count <= p < count + loop.carries]
-    up = Reduced.of(loop.body.graph, loop.carries, loop.scanned, read, loop.length, loop.reverse)
+    """The reversal of a scan, as a node; or the scan down alone if that reads no states."""
+    loop, below = saving.loop, _below(saving.loop, operands, step, seeds)
+    count, carries = len(below.carry), loop.carries
+    rest = below.scanned[carries:]
+    length, back = loop.length, not loop.reverse
+    down = Reduced.of(step.graph, count, len(below.scanned), wanted, length, back)
+    read = [p - count for p in down.inputs if count <= p < count + carries]
+    if not read:
+        given = Operands(below.carry, [*[None] * carries, *rest], below.constants)
+        return add_scan(step.graph, given, wanted, length, back)
+    up = Reduced.of(loop.body.graph, carries, loop.scanned, read, length, loop.reverse)
     live = up.inputs[: up.loop.carries]
-    size = len(loop.body.outputs)
-    pairs = [(k, types[k]) for k in (*own, *[size + p for p in live])]
-    params = {k: v for k, v in loop._asdict().items() if k != "keep"}
-    found = spread(saving_scan, operands, pairs, slots=slots, **params)
-    arguments = [*[operands[p] for p in up.inputs], *found[len(own) :]]
-    arguments += [below[p] for p in down.inputs if not count <= p < count + loop.carries]
+    own, states = _stored(saving, operands, live)
+    whole = [*below.carry, *below.scanned, *below.constants]
+    arguments = [*[operands[p] for p in up.inputs], *states]
+    arguments += [whole[p] for p in down.inputs if not count <= p < count + carries]
     results = down.loop.results()
     shares = spread(
         scan_reversal,
         arguments,
         [(down.place[k], results[down.place[k]]) for k in wanted],
-        up=up.loop.body,
-        carries=up.loop.carries,
-        scanned=up.loop.scanned,
-        down=down.loop.body,
-        down_carries=down.loop.carries,
-        down_scanned=down.loop.scanned,
         read=tuple(live.index(p) for p in read),
-        length=loop.length,
-        reverse=loop.reverse,
-        slots=slots,
+        slots=saving.slots,
+        **_of_both(up.loop, down.loop),
     )
-    if own == loop.keep:
-        compute_instead(z, found[: len(own)], shares[-1])
+    if saving.own() == loop.keep:
+        compute_instead(z, own, shares[-1])
     return shares
+
+
+def _below(loop: Loop, operands: Sequence[Any], step: Backward, seeds: dict[int, Any]) -> Operands:
+    """What the scan down is given; the states of all steps are represented by the first."""
+    given = Operands.of(loop, operands)
+    last = [seeds[p] if p in seeds else zeros(operands[p]) for p in step.carried]
+    sums = [zeros(operands[p]) for p in step.constants]
+    stacks = [seeds[k] for k in step.stacks]
+    return Operands([*last, *sums], [*given.carry, *given.scanned, *stacks], given.constants)
+
+
+def _stored(
+    saving: Saving, operands: Sequence[Any], live: Sequence[int]
+) -> tuple[list[Any], list[Any]]:
+    """The scan's own results, and the stored states of some carries, from one run."""
+    own, types, size = saving.own(), saving.results(), len(saving.loop.body.outputs)
+    params = saving.loop._asdict()
+    del params["keep"]
+    pairs = [(k, types[k]) for k in (*own, *[size + p for p in live])]
+    found = spread(saving_scan, operands, pairs, slots=saving.slots, **params)
+    return found[: len(own)], found[len(own) :]
+
+
+def _of_both(up: Loop, down: Loop) -> dict[str, Any]:
+    """The params of a reversal that say what its loops are."""
+    return {
+        "up": up.body,
+        "carries": up.carries,
+        "scanned": up.scanned,
+        "down": down.body,
+        "down_carries": down.carries,
+        "down_scanned": down.scanned,
+        "length": up.length,
+        "reverse": up.reverse,
+    }
