@@ -115,7 +115,7 @@ def test_no_more_steps_are_computed_again_than_the_optimum(slots):
 
     graph = vjp_graph(cb.trace(chain, 0.3))
     assert len(Forward(graph, 1).chain(slots).steps) == count
-    saving = check_graph(binomially(graph, 1, slots))
+    saving = check_graph(binomially(Forward(graph, 1), slots))
     again = sum(node.epoch > 0 for node in saving.nodes)
     assert again == fewest_advances(count, slots) - (count - 1)
     found, expected = evaluate(saving, 0.3, 1.0), evaluate(graph, 0.3, 1.0)
@@ -124,7 +124,7 @@ def test_no_more_steps_are_computed_again_than_the_optimum(slots):
 
 def test_more_slots_hold_more_and_compute_less():
     graph = vjp_graph(cb.trace(waves, X))
-    found = [binomially(graph, 1, slots) for slots in (1, 2, 4, 8)]
+    found = [binomially(Forward(graph, 1), slots) for slots in (1, 2, 4, 8)]
     held = [held_bytes(g) for g in found]
     nodes = [len(g) for g in found]
     assert held == sorted(held)

@@ -33,7 +33,7 @@ from calcbench.graph.nodes import Node
 from calcbench.graph.rewriting import simplify
 from calcbench.graph.structural import reshape, slice_
 from calcbench.reverse_mode.budgets import held_bytes, within
-from calcbench.reverse_mode.rematerialising import binomially
+from calcbench.reverse_mode.rematerialising import Forward, binomially
 
 
 # Parts of a budget that a scan's stored states take; as many again are computed at a time.
@@ -59,7 +59,7 @@ class Region(NamedTuple):
         scans = long_scans(graph)
         if not self.limit:
             found = pull(with_slots(graph, dict.fromkeys(scans, self.slots)), wrt)
-            return found if scans else binomially(found, count, self.slots)
+            return found if scans else binomially(Forward(found, count), self.slots)
         for share in SHARES if scans else SHARES[-1:]:
             slots = {
                 i: max(int(share * self.limit / (len(scans) * n)), 1) for i, n in scans.items()

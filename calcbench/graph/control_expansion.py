@@ -6,7 +6,6 @@ from calcbench.graph.control_bodies import pack, unpack
 from calcbench.graph.control_checkpoints import without_regions
 from calcbench.graph.control_reversals import as_scans, saving_scan, scan_reversal
 from calcbench.graph.control_scans import scan_row
-from calcbench.graph.control_steps import Loop
 from calcbench.graph.control_stretches import Reversal, Saving
 from calcbench.graph.interpreter import inline
 from calcbench.graph.ir import Builder, Graph
@@ -46,8 +45,8 @@ def without_checkpoints(graph: Graph) -> Graph:
 def _plain(node: Node, operands: list[Value]) -> int:
     """The scan, with zeros for states."""
     params = dict(node.params)
-    slots = params.pop("slots")
-    saving = Saving(Loop(**params), slots)  # type: ignore[arg-type]
+    saving = Saving.of(params)
+    del params["slots"]
     own, kinds = saving.own(), saving.results()
     found = {}
     if own:

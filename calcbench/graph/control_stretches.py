@@ -70,6 +70,11 @@ class Saving(NamedTuple):
     loop: Loop
     slots: int
 
+    @staticmethod
+    def of(params: Mapping[str, Any]) -> Saving:
+        """From the params of a node."""
+        return Saving(Loop(**{k: v for k, v in params.items() if k != "slots"}), params["slots"])
+
     def results(self) -> list[ArrayType]:
         """The types of the results."""
         loop = self.loop
@@ -87,13 +92,6 @@ class Saving(NamedTuple):
         return tuple(k for k in self.loop.keep if k < len(self.loop.body.outputs))
 
 
-def saving_loops(loop: Loop) -> Loop:
-    """The loop whose results are those of `loop`, then the carries before each step."""
-    graph = loop.body.graph
-    outputs = (*graph.outputs, *graph.inputs[: loop.carries])
-    return loop._replace(body=Body(replace(graph, outputs=outputs)))
-
-
 def run_saving(
     saving: Saving, operands: Sequence[Any], run: Run, into: Mapping[int, Any] | None = None
 ) -> dict[int, Any]:
@@ -106,10 +104,10 @@ def run_saving(
     *before, last = upward(loop.length, saving.slots)
     between = before[:-1]  # the last of them ends in the first state of the last stretch
     for span in (*before, last):
-        into = {k: found[k][over(loop, *span)] for k in own}
+        places = {k: found[k][over(loop, *span)] for k in own}
         if span == last:
-            into |= {k: in_turn(loop, in_turn(loop, found[k])[len(between) :]) for k in states}
-        part = run_stretch(whole, span, operands, carry, run, into)
+            places |= {k: in_turn(loop, in_turn(loop, found[k])[len(between) :]) for k in states}
+        part = run_stretch(whole, span, operands, carry, run, places)
         carry = [part[k] for k in range(count)]
         if span in between:
             for k in states:

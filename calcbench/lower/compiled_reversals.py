@@ -153,8 +153,7 @@ def checkpointing_function(node: Node, vectorised: bool) -> StretchedNode | None
     """
     params: Any = dict(node.params)
     if node.row is saving_scan:
-        slots = params.pop("slots")
-        saving = Saving(Loop(**params), slots)
+        saving = Saving.of(params)
         up = compiled_saving(saving.loop._replace(length=2), vectorised)
         return StretchedNode(saving, saving.loop.keep, saving.kept(), up.run) if up else None
     if node.row is not scan_reversal:

@@ -33,8 +33,7 @@ def result_types(node: Node) -> list[ArrayType]:
     if node.row is while_row:
         return While(**params).kept()
     if node.row is saving_scan:
-        saving = Saving(Loop(**{k: v for k, v in params.items() if k != "slots"}), params["slots"])
-        return saving.kept()
+        return Saving.of(params).kept()
     if node.row is scan_reversal:
         return Reversal(**params).loops[1].kept()
     if node.row is cond_row:

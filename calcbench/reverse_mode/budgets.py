@@ -77,10 +77,10 @@ def _candidates(graph: Graph, results: int) -> Iterator[Graph]:
     wanted = [i for i in forward.nodes if i not in forward.free]
     ranked = sorted(wanted, key=lambda i: price_of(graph, i) / max(byte_size(graph.types[i]), 1))
     for k in range(1, PREFIXES + 1):
-        yield keeping(graph, results, ranked[len(ranked) * k // PREFIXES :])
+        yield keeping(forward, ranked[len(ranked) * k // PREFIXES :])
     slots = len(forward.nodes)
     while slots > 0:
-        yield binomially(graph, results, slots)
+        yield binomially(forward, slots)
         slots = slots * 2 // 3
 
 

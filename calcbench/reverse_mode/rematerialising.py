@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from calcbench.graph.ir import Builder, Graph, reachable
 from calcbench.graph.lifetimes import byte_size
@@ -40,19 +41,22 @@ class Forward:
         moving = _dependent(graph)
         self.nodes = [i for i in above if i in moving and graph.nodes[i].row is not INPUT]
         self.free = set(graph.inputs) | (set(range(len(graph))) - moving) | given
-        self._rank = {i: rank for rank, i in enumerate(self.nodes)}
+        self._computed = frozenset(self.nodes) - self.free
+
+    @cached_property
+    def _chains(self) -> list[Chain]:
+        return [Chain.of(self, width) for width in range(1, WIDEST + 1)]
 
     def chain(self, slots: int) -> Chain:
         """The chain whose states and steps take the fewest bytes with so many states stored."""
-        chains = [Chain.of(self, width) for width in range(1, WIDEST + 1)]
-        return min(chains, key=lambda chain: chain.bytes(slots))
+        return min(self._chains, key=lambda chain: chain.bytes(slots))
 
     def missing(self, wanted: Sequence[int], there: Mapping[int, int]) -> list[int]:
         """The nodes to compute, in order, for `wanted`, from values that are `there` or free."""
         pending, found = list(wanted), set()
         while pending:
             i = pending.pop()
-            if i in self._rank and i not in self.free and i not in there and i not in found:
+            if i in self._computed and i not in there and i not in found:
                 found.add(i)
                 pending += self.graph.nodes[i].operands
         return sorted(found)
@@ -135,10 +139,13 @@ class Writer:
     ----------
     there : dict
         Node of the old graph to a copy that may be read now.
+    available : mapping
+        Per node the last step at which it is at hand; empty if steps do not matter.
     """
 
-    def __init__(self, graph: Graph, forward: Forward, chain: Chain) -> None:
-        self.graph, self.forward, self.chain = graph, forward, chain
+    def __init__(self, forward: Forward, available: Mapping[int, int]) -> None:
+        graph = forward.graph
+        self.graph, self.forward, self.available = graph, forward, available
         self.builder = Builder()
         self.epoch = max((node.epoch for node in graph.nodes), default=0)
         self.there: dict[int, int] = {}
@@ -175,7 +182,7 @@ class Writer:
         return prune(self.builder.freeze([self.new[i] for i in self.graph.outputs]))
 
     def _first_step(self, index: int) -> float:
-        return math.inf if index in self.forward.free else self.chain.available.get(index, math.inf)
+        return math.inf if index in self.forward.free else self.available.get(index, math.inf)
 
     def _compute(self, wanted: Sequence[int]) -> None:
         for i in self.forward.missing(wanted, self.there):
@@ -195,13 +202,13 @@ class Writer:
         return self.graph.origins[index] if self.graph.origins else None
 
 
-def binomially(graph: Graph, results: int, slots: int) -> Graph:
+def binomially(forward: Forward, slots: int) -> Graph:
     """The vjp graph with at most `slots` states of the chain stored at once.
 
     Parameters
     ----------
-    graph : Graph
-        Its first `results` outputs are those of the function.
+    forward : Forward
+        What computes the results in the vjp graph.
     slots : int
         Stored states, the inputs among them.
 
@@ -210,9 +217,8 @@ def binomially(graph: Graph, results: int, slots: int) -> Graph:
     Graph
         The same function, with the same bits.
     """
-    forward = Forward(graph, results)
     chain = forward.chain(slots)
-    writer = Writer(graph, forward, chain)
+    writer = Writer(forward, chain.available)
     writer.there = {i: writer.new[i] for i in forward.nodes}
     held: dict[int, dict[int, int]] = {0: {}}
     is_turned = False
@@ -230,10 +236,9 @@ def binomially(graph: Graph, results: int, slots: int) -> Graph:
     return writer.graph_written()
 
 
-def keeping(graph: Graph, results: int, kept: Iterable[int]) -> Graph:
+def keeping(forward: Forward, kept: Iterable[int]) -> Graph:
     """The vjp graph in which only `kept` values are stored, and others computed again once."""
-    forward = Forward(graph, results)
-    writer = Writer(graph, forward, forward.chain(1))
+    writer = Writer(forward, {})
     writer.start({i: writer.new[i] for i in kept})
     writer.sweep(-1)
     return writer.graph_written()
